@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hptransfer.errors import UsageError
-from hptransfer.files import write_atomically
+from hptransfer.files import open_regular, write_atomically
 
 
 class Record(BaseModel):
@@ -71,10 +71,11 @@ class Artifact(BaseModel):
             Exception: there is no such file: the one that `missing` makes.
         """
         try:
-            text = path.read_text(encoding="utf-8")
+            with open_regular(path) as file:  # a pipe or a device may never end
+                text = file.read().decode()
         except FileNotFoundError:
             raise missing() from None
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
             raise UsageError("a file of the run folder must be readable", received=f"{path}: {error}") from None
         return cls.parse(text, path)
 

@@ -11,7 +11,7 @@ import yaml
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.handover.header import About, commented, header
-from hptransfer.handover.module_text import GROUPS, groups_text, init_text, require_applicable
+from hptransfer.handover.module_text import GROUPS, decay_steps, groups_text, init_text, require_applicable
 from hptransfer.handover.own_names import own_names
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.gauge import Gauge
@@ -190,10 +190,10 @@ def _scheduler(training: TrainingRecord | None, rate: float, decay: float) -> di
         return start | decays
     rising = round((training.warmup or 0.0) * training.steps)
     style: dict[str, Any] = {"lr_decay_style": _STYLES[training.schedule]}
-    if training.schedule == "wsd":
-        falling = round((training.decay_share or 0.0) * training.steps)
-        begin = max(rising, training.steps - falling)
-        style |= {"wsd_decay_steps": training.steps - begin, "lr_wsd_decay_style": "linear"}
+    if training.schedule == "wsd" and not decay_steps(training):
+        style = {"lr_decay_style": "constant"}  # Automodel would divide by the length of the decay
+    elif training.schedule == "wsd":
+        style |= {"wsd_decay_steps": decay_steps(training), "lr_wsd_decay_style": "linear"}
     # its inverse square root is one of the warmup's length, so that has to be the plan's
     early = 0 if training.schedule == "inverse-sqrt" else 1
     return {

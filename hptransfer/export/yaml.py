@@ -44,19 +44,7 @@ class _Yaml:
 
     def trained(self, target: TargetFile, /) -> Iterable[Trained]:
         """As `FrameworkExporter.trained`."""
-        return (
-            # the file names each group's optimizer, so the reading does too
-            Trained(
-                each.name,
-                each.init_std,
-                each.learning_rate,
-                each.weight_decay,
-                each.eps,
-                each.multiplier,
-                each.optimizer or target.optimizer,
-            )
-            for each in own_names(target)
-        )
+        return own_names(target)
 
     def export(self, target: TargetFile, /) -> Mapping[str, str]:
         """The one file.

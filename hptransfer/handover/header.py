@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.errors import printable
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, readable
 from hptransfer.parameterization.notes import is_of_plain_form
 from hptransfer.parameterization.rules import Quantity
@@ -50,7 +51,8 @@ def header(target: TargetFile, name: str, about: About) -> list[str]:
         about: what is known of the framework.
     """
     lines = []
-    for sentence in _sentences(target, name, about):
+    for given in _sentences(target, name, about):
+        sentence = printable(given)  # a note may hold anything, and a control character ends a comment
         text = sentence.lstrip()
         indent = " " * (len(sentence) - len(text))
         lines += textwrap.wrap(text, _WIDTH, initial_indent=indent, subsequent_indent=indent + "  ") or [""]
@@ -64,7 +66,7 @@ def commented(lines: Iterable[str], sign: str = "#") -> str:
         lines: of the header, without comment signs.
         sign: what begins a comment.
     """
-    return "".join(f"{sign} {line}".rstrip() + "\n" for line in lines)
+    return "".join(f"{sign} {printable(line)}".rstrip() + "\n" for line in lines)
 
 
 def _sentences(target: TargetFile, name: str, about: About) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -10,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from hptransfer.errors import UsageError
+from hptransfer.files import bounded_content
 
 MANIFEST = "export.json"
 _FORMAT = "hptransfer-export/1"
-#: bytes of a file of this kind; one that is larger is none
-_LARGEST = 1 << 20
+#: bytes of a file that an exporter writes; one that is larger is none
+_LARGEST = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def read_manifest(path: Path) -> Manifest:
         UsageError: there is none, or it is damaged.
     """
     place = path if path.is_dir() else path.parent
-    folders = [each for each in (place, *place.parents) if (each / MANIFEST).is_file()]
+    folders = [each for each in (place, *place.parents) if (each / MANIFEST).exists()]
     if not path.exists() or not folders:
         raise UsageError(
             f"an exported file must lie in the folder that `hptransfer scale --format` wrote, with its {MANIFEST}",
@@ -75,21 +77,67 @@ def read_manifest(path: Path) -> Manifest:
             hint="copy the whole folder, or export again",
         )
     file = folders[0] / MANIFEST
+    text = exported_text(file)
     try:
-        with open(file, encoding="utf-8") as opened:
-            content = json.loads(opened.read(_LARGEST))
+        content = json.loads(text)
         files = {str(name): str(digest) for name, digest in content["files"].items()}
         if content["format"] != _FORMAT:
             raise ValueError(content["format"])
         if outside := [name for name in files if not _is_inside(name)]:
             raise ValueError(f"files outside the folder: {outside[:3]}")
-        return Manifest(folders[0], str(content["exporter"]), folders[0] / str(content["plan"]), files)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        named = {key: str(content[key]) for key in ("exporter", "plan")}
+        if odd := [text for text in (*named.values(), *files) if not text.isprintable()]:
+            raise ValueError(f"names with control characters: {odd[:3]}")
+        return Manifest(folders[0], named["exporter"], Path(os.path.normpath(folders[0] / named["plan"])), files)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{MANIFEST} must be as `hptransfer scale --format` writes it",
             received=f"{file}: {type(error).__name__}: {error}",
             hint="export again",
         ) from None
+
+
+def exported_text(path: Path) -> str:
+    """The text of an exported file, which may be a stranger's: never one that does not end or lies elsewhere.
+
+    Args:
+        path: of a file that an exporter writes.
+
+    Raises:
+        UsageError: it is missing, is a link, a pipe, a device or too large, or is no UTF-8.
+    """
+    try:
+        return _content(path).decode()
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"{path.name} must be as `hptransfer scale --format` writes it: a regular text file",
+            received=f"{path}: {error}",
+            hint="export again",
+        ) from None
+
+
+def require_regular(manifest: Manifest) -> None:
+    """Nothing in a folder of exported files may be one that does not end, which the files' own code could read.
+
+    Args:
+        manifest: of the folder.
+
+    Raises:
+        UsageError: something there is a pipe, a device or a socket, or a link to one; or what an exporter wrote is
+            now a link or too large.
+    """
+    for name in manifest.files:
+        if os.path.lexists(manifest.folder / name):
+            exported_text(manifest.folder / name)
+    for each in manifest.folder.iterdir():
+        if not (each.is_file() or each.is_dir()) and each.exists():
+            raise UsageError("an export's folder must hold files and folders alone", received=f"{each} is neither")
+
+
+def _content(path: Path) -> bytes:
+    if path.is_symlink():
+        raise OSError(errno.EINVAL, "it is a link")
+    return bounded_content(path, _LARGEST)
 
 
 def _is_inside(name: str) -> bool:
@@ -101,8 +149,6 @@ def _is_inside(name: str) -> bool:
 def _digest_of(path: Path) -> str | None:
     """Of a regular file; None of anything else, which could be endless or elsewhere."""
     try:
-        if path.is_symlink() or not path.is_file():
-            return None
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
+        return hashlib.sha256(_content(path)).hexdigest()
+    except (OSError, ValueError):
         return None

@@ -11,6 +11,7 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import IN_TORCH
+from hptransfer.schedule import DECAY_SHARE
 
 #: name of the file that the module reads, beside it
 GROUPS = "groups.json"
@@ -19,16 +20,31 @@ _ROWS = """\
 import json, math, pathlib, re, torch
 PLAN = json.loads((pathlib.Path(__file__).parent / "groups.json").read_text())
 
-def rows(model):  # every parameter with its row; one without a row, or with another shape, is an error
-    for name, tensor in model.named_parameters():
-        (row,) = [row for row in PLAN["groups"] if re.fullmatch(row["pattern"], name)]
-        assert list(tensor.shape) == row["shape"], (name, tuple(tensor.shape), row["shape"])
-        yield tensor, row
+def rows(model):  # every parameter with its row; the model must have the plan's parameters, no others, and their shapes
+    found, counts = [], [0] * len(PLAN["groups"])
+    for full, tensor in model.named_parameters():
+        inner = re.sub(r"(_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\\.", "", full)
+        for name in (full, inner, re.sub(r"^(module\\.)+", "", inner)):  # names without those that wrappers add
+            at = [at for at, row in enumerate(PLAN["groups"]) if re.fullmatch(row["pattern"], name)]
+            if at:
+                break
+        if len(at) != 1 or list(tensor.shape) != PLAN["groups"][at[0]]["shape"]:
+            wanted = [PLAN["groups"][each]["shape"] for each in at] or "no such parameter"
+            raise ValueError(f"{{full}} {{list(tensor.shape)}}: the plan has {{wanted}}")
+        counts[at[0]] += 1
+        found.append((tensor, PLAN["groups"][at[0]]))
+    for row, count in zip(PLAN["groups"], counts):
+        if count != row["count"]:
+            raise ValueError(f"{{row['pattern']}}: {{count}} parameters, the plan has {{row['count']}}")
+    return found
 
 @torch.no_grad()
 def init_(model):  # {start}
+    if getattr(model, "_hptransfer_started", False):
+        raise RuntimeError("init_ was called on this model before: a second call would scale it twice")
     for tensor, row in rows(model):
         tensor.normal_(std=row["init_std"]) if row["init"] == "draw" else tensor.mul_(row["init_factor"])
+    model._hptransfer_started = True
 """
 _GROUPS = """
 def groups(model, trained_by):
@@ -96,7 +112,6 @@ def groups_text(target: TargetFile, lines: Iterable[str]) -> str:
     """
     content = {
         "hptransfer": list(lines),
-        "training": None if target.training is None else target.training.model_dump(mode="json"),
         "groups": [_row(group, target) for group in target.parameters],
     }
     return json.dumps(content, indent=1) + "\n"
@@ -224,11 +239,23 @@ def _row(group: ParameterGroup, target: TargetFile) -> dict[str, Any]:
         "pattern": group.pattern,
         "role": group.role,
         "shape": list(group.shape),
+        "count": group.count,
         "init": "draw" if draws else "scale",
         **({"init_std": group.init_std} if draws else {"init_factor": scaled}),
         "trained_by": None if group.role == Role.FROZEN else _trained_by(group, target),
         "optimizer": None if group.role == Role.FROZEN else rates | ({} if group.eps is None else {"eps": group.eps}),
     }
+
+
+def decay_steps(training: TrainingRecord) -> int:
+    """Steps over which the schedule `wsd` decays, none of them in the warmup; 0: it never decays.
+
+    Args:
+        training: of the target.
+    """
+    rising = round((training.warmup or 0.0) * training.steps)
+    share = DECAY_SHARE if training.decay_share is None else training.decay_share
+    return min(training.steps - rising, round(share * training.steps))
 
 
 def schedule_function(training: TrainingRecord | None) -> str:
@@ -240,12 +267,13 @@ def schedule_function(training: TrainingRecord | None) -> str:
     if training is None or training.schedule == "own":
         return _OWN_SCHEDULE
     rising = round((training.warmup or 0.0) * training.steps)
-    falling = round((training.decay_share or 0.0) * training.steps)
+    falling = decay_steps(training)
     shape = {
         "constant": "1.0",
         "linear": "1 - progress",
         "cosine": "(1 + math.cos(math.pi * progress)) / 2",
-        "wsd": f"min(1.0, (STEPS - step) / (STEPS - max(WARMUP, STEPS - {falling})))",
+        # a decay that rounds to no step is none
+        "wsd": f"min(1.0, (STEPS - step) / {falling})" if falling else "1.0",
         "inverse-sqrt": "math.sqrt(max(WARMUP, 1) / (step + max(WARMUP, 1) - WARMUP))",
     }[training.schedule]
     return f"""\

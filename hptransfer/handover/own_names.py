@@ -79,4 +79,4 @@ def own_names(target: TargetFile) -> Iterator[Trained]:
     """
     for name, group in named_groups(target):
         if group.role != Role.FROZEN:
-            yield trained(name, group)
+            yield trained(name, group, optimizer=target.optimizer)

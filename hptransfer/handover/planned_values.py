@@ -44,6 +44,7 @@ def run_values(target: TargetFile) -> dict[str, float | str]:
         values["sequence_length"] = length
     if training.schedule != "own":
         values |= {"clip": training.clip or 0.0, "precision": training.precision}
+        values["warmup_steps"] = round((training.warmup or 0.0) * training.steps)
     if training.schedule in ("linear", "cosine", "wsd"):
         values["floor"] = training.floor
     return values
@@ -92,7 +93,8 @@ def not_compared(target: TargetFile, said: frozenset[str]) -> tuple[str, ...]:
     Returns:
         Sentences, for "not compared: ..."; of a format that leaves the model to the user's code one for all its sizes.
     """
-    missing = [name for name in run_values(target) if name not in said]
+    # the length of the warmup is in the schedule, which is compared by itself
+    missing = [name for name in run_values(target) if name not in said and name != "warmup_steps"]
     facts = model_facts(target)
     if facts and said.isdisjoint(facts):
         missing.append("the model's sizes, which the files leave to your own code")

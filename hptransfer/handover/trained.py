@@ -10,6 +10,8 @@ from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, 
 
 #: largest relative difference of what is written in decimal and read back
 EXACT = 1e-12
+#: what is as good as zero, of a mean that is one
+_ZERO = 1e-30
 #: largest relative difference of a std: of one that was estimated from draws, see `Reading.draws`
 SAMPLED = 0.05
 
@@ -27,7 +29,9 @@ class Trained:
             user's own configuration decides it.
         eps: Adam's eps; None for other optimizers.
         multiplier: factor by which `forward` multiplies what it gives, over that at the base.
-        optimizer: which optimizer trains it, by hptransfer's name; None where there is one for all.
+        optimizer: which optimizer trains it, by hptransfer's name; None where that is not known.
+        init_mean: mean of what it starts at: 0 of what is drawn, the value of a constant; of one that is left as the
+            model has it, the factor on that; None where that is not known.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Trained:
     eps: float | None
     multiplier: float = 1.0
     optimizer: str | None = None
+    init_mean: float | None = None
 
 
 def at_rate_times(each: Trained, factor: float) -> Trained:
@@ -66,7 +71,21 @@ def trained(name: str, group: ParameterGroup, *, optimizer: str | None = None) -
         group.eps,
         group.multiplier,
         group.optimizer or optimizer,
+        start_mean(group),
     )
+
+
+def start_mean(group: ParameterGroup) -> float:
+    """Mean of what a parameter starts at; of one that is left as the model has it, the factor on that.
+
+    Args:
+        group: of a plan.
+    """
+    if group.init_std is not None:
+        return 0.0
+    constants = {"ones": 1.0, "zeros": 0.0, "constant": group.init_value}
+    value = constants.get(group.init)
+    return 1.0 if value is None else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +106,8 @@ class Reading:
         unsaid: (parameter, field of `Trained`) that the files do not say, likewise.
         rates: learning rate by parameter's name at an optimizer step, from 0, where a scheduler may treat groups
             differently (a minimum that is absolute); None where one factor multiplies all.
+        others: what else would be trained otherwise, found without a value of the plan: a setting of a group's own, or
+            an option of the optimizer that is not torch's default.
     """
 
     parameters: Sequence[Trained]
@@ -98,6 +119,7 @@ class Reading:
     defaulted: frozenset[str] = frozenset()
     unsaid: frozenset[tuple[str, str]] = frozenset()
     rates: Callable[[int], Mapping[str, float]] | None = None
+    others: tuple[Difference, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +166,7 @@ class Growth:
     base: Mapping[str, float] = field(default_factory=dict)
 
 
-_QUANTITIES = ("init_std", "learning_rate", "weight_decay", "eps", "multiplier", "optimizer")
+_QUANTITIES = ("init_std", "init_mean", "learning_rate", "weight_decay", "eps", "multiplier", "optimizer")
 
 
 def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) -> tuple[Difference, ...]:
@@ -190,13 +212,13 @@ def value_differences(planned: Mapping[str, float | str], reading: Reading) -> t
 def _same(planned: float | str, used: float | str, tolerance: float) -> bool:
     if isinstance(planned, str) or isinstance(used, str):
         return planned == used
-    return math.isclose(planned, used, rel_tol=tolerance)
+    return math.isclose(planned, used, rel_tol=tolerance, abs_tol=_ZERO)
 
 
 def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:
     for quantity in _QUANTITIES:
         wanted, got = getattr(planned, quantity), getattr(used, quantity)
-        if quantity in ("init_std", "weight_decay", "eps", "optimizer") and (wanted is None or got is None):
+        if quantity in ("init_std", "init_mean", "weight_decay", "eps", "optimizer") and (wanted is None or got is None):
             if quantity == "init_std" and (wanted is None) != (got is None):
                 yield Difference((planned.name,), quantity, wanted, got)
             continue

@@ -34,6 +34,19 @@ class Draw:
     std: float
 
 
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a parameter starts at, as `Trained` has it.
+
+    Attributes:
+        std: of an entry; None for a constant.
+        mean: of an entry, a constant's value; None where it is not known.
+    """
+
+    std: float | None
+    mean: float | None
+
+
 _UNKNOWN = Draw(math.nan, math.nan)
 
 
@@ -59,6 +72,24 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         if math.isnan(found.std):
             raise UsageError("an initialisation must be made of draws and factors", received=f"{tuple(tensor.shape)}")
         return found.std or None
+
+    def mean_of(self, tensor: Tensor) -> float | None:
+        """Mean of a tensor's entries, a constant's value; None where that is not known.
+
+        Args:
+            tensor: that was initialised within this mode.
+        """
+        mean = self._drawn.get(_storage(tensor), _UNKNOWN).mean
+        return None if math.isnan(mean) else mean
+
+    def starts(self, module: nn.Module) -> Mapping[str, Start]:
+        """Std and mean of every parameter by name.
+
+        Raises:
+            UsageError: one was drawn in a way that this cannot follow, or never; the message names it.
+        """
+        stds = self.stds(module)
+        return {name: Start(stds[name], self.mean_of(parameter)) for name, parameter in module.named_parameters()}
 
     def stds(self, module: nn.Module) -> Mapping[str, float | None]:
         """The std of every parameter by name; None for constants.

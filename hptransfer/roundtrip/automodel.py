@@ -13,9 +13,10 @@ import yaml
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export.automodel import CONFIG, MODULE
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import Reading
 from hptransfer.roundtrip._automodel_rules import COMMIT, param_groups, rate_at, with_defaults
-from hptransfer.roundtrip._module_rows import edited_files, rows_of, started
+from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, shared_values, started
 from hptransfer.roundtrip.torch import load_module
 
 _CLASSES = {"torch.optim.AdamW": torch.optim.AdamW, "torch.optim.Adam": torch.optim.Adam}
@@ -33,15 +34,15 @@ class _Automodel:
         path = folder / CONFIG
         module = load_module(folder / MODULE)
         with edited_files(path, "NeMo Automodel"):
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-            model, stds = started(module, target)
+            content = yaml.safe_load(exported_text(path))
+            model, starts = started(module, target)
             return _reading(
-                content, _CLASSES | {f"{Path(MODULE).stem}.optimizer": module.optimizer}, (model, stds), target
+                content, _CLASSES | {f"{Path(MODULE).stem}.optimizer": module.optimizer}, (model, starts), target
             )
 
 
 def _reading(content: dict[str, Any], makers: Mapping[str, Any], start: Any, target: TargetFile) -> Reading:
-    model, stds = start
+    model, starts = start
     section = dict(content["optimizer"])
     overrides = section.pop("param_group_overrides", [])
     named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
@@ -60,14 +61,15 @@ def _reading(content: dict[str, Any], makers: Mapping[str, Any], start: Any, tar
         # only the scheduler applies the multipliers
         lr_mult, wd_mult = (group.get(key, 1.0) if scheduler else 1.0 for key in ("lr_mult", "wd_mult"))
         group["weight_decay"] = (whole["start_wd"] if scheduler else decay) * wd_mult
-        peaks.append((group, (whole["max_lr"] if scheduler else rate) * lr_mult))
+        peaks.append((whole["max_lr"] if scheduler else rate) * lr_mult)
     clip = content.get("clip_grad_norm", {}).get("max_norm")
     known = target.training is not None and target.training.schedule != "own"
-    beta1, beta2 = optimizer.defaults["betas"]
-    values: dict[str, float | str] = {"beta1": float(beta1), "beta2": float(beta2)}
+    values = shared_values(optimizer)
     sizes = content["step_scheduler"]
     values |= {name: sizes[key] for name, key in _SIZES.items() if key in sizes}
     if known:
+        if scheduler:
+            values["floor"] = whole["min_lr"] / whole["max_lr"]
         values["clip"] = _CLIP if clip is None else 0.0 if clip == float("inf") else float(clip)
 
     def factor(step: int) -> float:
@@ -75,10 +77,11 @@ def _reading(content: dict[str, Any], makers: Mapping[str, Any], start: Any, tar
 
     alone = "" if scheduler else "; without an `lr_scheduler` Automodel applies neither lr_mult nor wd_mult"
     return Reading(
-        rows_of(model, peaks, stds),
+        rows_of(model, optimizer, peaks, starts),
         f"hptransfer's record of NeMo Automodel {COMMIT}, torch's optimizer, and the module's init{alone}",
         schedule=factor if known else None,
         values=values,
+        others=own_settings(model, optimizer),
         defaulted=frozenset({"clip"}) if clip is None else frozenset(),
     )
 

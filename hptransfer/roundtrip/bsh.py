@@ -16,7 +16,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.export.bsh import MODULE, MULTIPLIED
 from hptransfer.handover.own_names import named_groups
 from hptransfer.handover.trained import Reading
-from hptransfer.roundtrip._module_rows import edited_files, rows_of, shared_values
+from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, schedule_values, shared_values
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.roundtrip.torch import load_module, parameter_of
 
@@ -31,19 +31,20 @@ class _Bsh:
             with recorded_init() as record:
                 model, readouts = _model(target)
                 module.start_(model)
-                stds = record.stds(model)
+                starts = record.starts(model)
             optimizer = module.optimizer(model)
-            groups = [(group, group["lr"]) for group in optimizer.param_groups]
+            peaks = [group["lr"] for group in optimizer.param_groups]
             multipliers = {name: _multiplier(readout) for name, readout in readouts.items()}
             own = target.training is None or target.training.schedule == "own"
             return Reading(
                 tuple(
-                    replace(each, multiplier=multipliers.get(each.name, 1.0)) for each in rows_of(model, groups, stds)
+                    replace(each, multiplier=multipliers.get(each.name, 1.0)) for each in rows_of(model, optimizer, peaks, starts)
                 ),
                 f"mup {version('mup')}: set_base_shapes, MuReadout and the module's optimizer",
                 unread=("clipping, which is the user's loop's",),
                 schedule=None if own else module.factor,
-                values=shared_values(optimizer),
+                values=shared_values(optimizer) | schedule_values(module, target),
+                others=own_settings(model, optimizer),
             )
 
 

@@ -15,7 +15,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.export.deepspeed import MODULE
 from hptransfer.handover.trained import EXACT, Reading
-from hptransfer.roundtrip._module_rows import edited_files, rows_of, shared_values, started
+from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, shared_values, started
 from hptransfer.roundtrip.torch import load_module
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _deepspeed() -> tuple[Any, Any, str]:
 
 
 def _reading(module: ModuleType, target: TargetFile, config: Any, schedules: Any, version: str) -> Reading:
-    model, stds = started(module, target)
+    model, starts = started(module, target)
     optimizer = module.optimizer(model)
     read = config.DeepSpeedConfig(dict(module.CONFIG))
     _require_client(read)
@@ -64,15 +64,28 @@ def _reading(module: ModuleType, target: TargetFile, config: Any, schedules: Any
             through += ", which sets one rate for all groups"
     values = shared_values(optimizer) | {"batch_size": read.train_batch_size}
     if not own:
+        values |= {"floor": _floor(module, read), "precision": _precision(read)}
         values["clip"] = float(read.gradient_clipping)
     return Reading(
-        rows_of(model, zip(optimizer.param_groups, peaks, strict=True), stds),
+        rows_of(model, optimizer, peaks, starts),
         through,
         unread=("DeepSpeed's engine, which the project's tests run on a CPU, but not `verify`",),
         schedule=None if own else schedule,
         values=values,
+        others=own_settings(model, optimizer),
         defaulted=frozenset() if "gradient_clipping" in module.CONFIG else frozenset({"clip"}),
     )
+
+
+def _floor(module: ModuleType, read: Any) -> float:
+    """Share of the peak to which the rate falls: of DeepSpeed's cosine its ratio, its linear schedule has none."""
+    if read.scheduler_name is None:
+        return float(module.FLOOR)
+    return float((read.scheduler_params or {}).get("cos_min_ratio", 0.0))
+
+
+def _precision(read: Any) -> str:
+    return "bfloat16" if read.bfloat16_config.enabled else "float16" if read.float16_config.enabled else "float32"
 
 
 def _require_client(read: Any) -> None:

@@ -21,9 +21,11 @@ from hptransfer.export.lightning import MODULE
 from hptransfer.handover.own_names import named_groups
 from hptransfer.handover.trained import Reading
 from hptransfer.parameterization.roles import Role
-from hptransfer.roundtrip._module_rows import edited_files, rows_of, shared_values, started
+from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, schedule_values, shared_values, started
 from hptransfer.roundtrip.torch import load_module
 
+#: Lightning's word -> precision of the tuned runs
+_PRECISIONS = {"bf16-mixed": "bfloat16", "32-true": "float32", "64-true": "float64", "16-mixed": "float16"}
 #: optimizer steps that are trained
 _STEPS = 16
 
@@ -36,24 +38,27 @@ class _Lightning:
         lightning = _lightning()
         module = load_module(folder / MODULE)
         with edited_files(folder, "Lightning"), tempfile.TemporaryDirectory() as place:
-            _, stds = started(module, target)
+            _, starts = started(module, target)
             for row in module.PLAN["groups"]:  # from here on one number each
                 row["shape"] = [1] * len(row["shape"])
             trainer, run = _fitted(lightning, module, target, place)
             (optimizer,) = trainer.optimizers
-            groups = [(group, group.get("initial_lr", group["lr"])) for group in optimizer.param_groups]
+            peaks = [group.get("initial_lr", group["lr"]) for group in optimizer.param_groups]
             known = target.training is not None and target.training.schedule != "own"
-            rows = rows_of(run.model, groups, stds)
-            values = shared_values(optimizer)
+            rows = rows_of(run.model, optimizer, peaks, starts)
+            values = shared_values(optimizer) | schedule_values(module, target)
             if "max_steps" in module.TRAINER:
                 values["steps"] = module.TRAINER["max_steps"]
             if known:
                 values["clip"] = float(trainer.gradient_clip_val or 0.0)
+            if known and trainer.precision in _PRECISIONS:
+                values["precision"] = _PRECISIONS[trainer.precision]
             return Reading(
                 rows,
                 f"pytorch-lightning {lightning.__version__}: Trainer.fit for {len(run.rates)} steps on the CPU",
-                schedule=_schedule(trainer, run.rates, [peak for _, peak in groups]) if known else None,
+                schedule=_schedule(trainer, run.rates, peaks) if known else None,
                 values=values,
+                others=own_settings(run.model, optimizer),
                 defaulted=frozenset() if "gradient_clip_val" in module.TRAINER else frozenset({"clip"}),
             )
 

@@ -13,6 +13,7 @@ import yaml
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import EXACT, Reading, Trained
 from hptransfer.schedule import schedule_factor
 
@@ -32,7 +33,7 @@ class _Yaml:
         """As `Reader.read`."""
         path = folder / "plan.yaml"
         try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
+            content = yaml.safe_load(exported_text(path))
             return _reading(content)
         except UsageError:
             raise
@@ -78,6 +79,7 @@ def _reading(content: dict[str, Any]) -> Reading:
         values |= {name: training[name] for name in ("batch_size", "steps")}
     if training is not None and training["schedule"]["shape"] != "own":
         values |= {"clip": float(training["clip"] or 0.0), "floor": float(training["schedule"]["floor"])}
+        values |= {"warmup_steps": training["schedule"]["warmup_steps"], "precision": training["precision"]}
     return Reading(rows, through, unread=unread, schedule=_schedule(training), values=values)
 
 
@@ -126,6 +128,7 @@ def _trained(name: str, row: Mapping[str, Any], group: Mapping[str, Any]) -> Tra
         None if row["eps"] is None else float(group.get("eps", row["eps"])),
         float(row["multiplier"]),
         row["optimizer"],
+        start["value"] if start["how"] == "fill" else None if std is None else 0.0,
     )
 
 

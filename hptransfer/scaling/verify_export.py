@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import UsageError
+from hptransfer.errors import HptransferError, Terminated, UsageError
 from hptransfer.export.base import EXPORTERS
-from hptransfer.handover.manifest import read_manifest
+from hptransfer.handover.manifest import read_manifest, require_regular
 from hptransfer.handover.planned_values import model_facts, not_compared, run_values
 from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge
+from hptransfer.user_code import described_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,27 +110,54 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         )
     planned_for = in_gauge(target, None, exporter.gauge)
     planned = tuple(exporter.trained(planned_for))
-    reading = READERS.look_up(manifest.exporter).read(manifest.folder, planned_for)
+    require_regular(manifest)
+    reading = _read(manifest.exporter, manifest.folder, planned_for)
     values = target.hyperparameters
     growth = Growth(
         target.size.width / target.base.width,
         target.size.depth / target.base.depth,
         {name: values[name] for name in ("learning_rate", "weight_decay", "eps") if name in values},
     )
+    with _files_code(manifest.folder):
+        schedule = _ratios(target, reading) or _schedule(target, reading)
     return ExportVerification(
         manifest.exporter,
         manifest.folder,
         where,
         tuple(manifest.files),
         len(planned),
-        differences(planned, reading, growth) + value_differences(run_values(target) | model_facts(target), reading),
+        differences(planned, reading, growth)
+        + value_differences(run_values(target) | model_facts(target), reading)
+        + reading.others,
         reading.through,
         reading.unread,
         not_compared(target, frozenset(reading.values)),
         manifest.changed,
-        _ratios(target, reading) or _schedule(target, reading),
+        schedule,
         standing(target),
     )
+
+
+def _read(name: str, folder: Path, planned_for: TargetFile) -> Reading:
+    """What the reader says; whatever else the files' code, which may be anything, does is an error that names them."""
+    reader = READERS.look_up(name)
+    with _files_code(folder):
+        return reader.read(folder, planned_for)
+
+
+@contextmanager
+def _files_code(folder: Path) -> Iterator[None]:
+    """What the files' own functions raise, `SystemExit` too, is a user's error."""
+    try:
+        yield
+    except (HptransferError, KeyboardInterrupt, Terminated):
+        raise
+    except BaseException as error:
+        raise UsageError(
+            "exported files must run in their framework",
+            received=f"{folder}: {described_error(error)}",
+            hint="export again",
+        ) from error
 
 
 def standing(target: TargetFile) -> str | None:

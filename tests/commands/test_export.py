@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -138,7 +139,10 @@ def test_an_unknown_format_writes_nothing(target: Path) -> None:
         '{"format": "hptransfer-export/1", "exporter": "torch", "plan": "x", "files": {"/dev/zero": "0"}}',
         '{"format": "other/9", "exporter": "torch", "plan": "x", "files": {}}',
         "\udcff",
+        "[" * 100_000,
+        '{"format": "hptransfer-export/1", "exporter": "torch", "plan": "\\u0000", "files": {}}',
     ],
+    ids=lambda text: text[:12].encode("ascii", "replace").decode() or "empty",
 )
 def test_a_damaged_list_of_files_is_said(text: str, target: Path) -> None:
     """export.json that is empty, of another kind or no UTF-8."""
@@ -164,6 +168,45 @@ def test_a_module_that_was_broken_is_said(text: str, target: Path) -> None:
     assert result.exit_code == 2, result.output
     assert "hptransfer_groups.py" in result.stderr
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("name", ["export.json", "groups.json", "hptransfer_groups.py", "target.yaml", "other"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_what_never_ends_is_not_read(name: str, kind: str, target: Path) -> None:
+    """A pipe without a writer, a link to /dev/zero and a file of 5 MiB in place of one that is read: no hang."""
+    run("export", target, "--format", "torch")
+    place = target if name == "target.yaml" else target.parent / "export" / "torch" / name
+    place.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "device":
+        place.symlink_to("/dev/zero")
+    elif name in ("target.yaml", "other"):
+        pytest.skip("a person's own file may be as large as it is")
+    else:
+        place.write_bytes(b"#" * (5 << 20))
+    result = run("verify", "--export", target.parent / "export" / "torch")
+
+    assert result.exit_code == 2, result.output
+    assert name in result.stderr
+
+
+@pytest.mark.parametrize("at", ["at import", "in a call", "in the schedule"])
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_a_module_that_ends_the_program_is_no_success(at: str, options: tuple[str, ...], target: Path) -> None:
+    """`raise SystemExit(0)` in an exported file: exit status 2 and the file's name, never silence."""
+    run("export", target, "--format", "torch")
+    module = target.parent / "export" / "torch" / "hptransfer_groups.py"
+    text = {
+        "at import": "raise SystemExit(0)\n",
+        "in a call": "def init_(model):\n    raise SystemExit(0)\n",
+        "in the schedule": "def factor(step):\n    raise SystemExit(0)\n",
+    }[at]
+    module.write_text(module.read_text() + text)
+    result = run("verify", "--export", module, *options)
+
+    assert result.exit_code == 2, result.output
+    assert "SystemExit" in result.stderr
 
 
 #: a script of a user's own, which has its plan written for its framework before it trains
