@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.megatron import DEFAULTS, WHOLE, Flags
+from hptransfer.handover.switched import unlike
+from hptransfer.handover.trained import Difference
 
 _OPEN = "HPTRANSFER_ARGS=("
 #: a word in which bash expands nothing: plain characters and quoted stretches side by side
@@ -25,14 +28,9 @@ def array_words(path: Path) -> list[str]:
         path: of `megatron_args.sh`.
 
     Raises:
-        UsageError: the file is missing, or it holds anything but comments and one array of literal words.
+        UsageError: the file is missing or no text, or it holds anything but comments and one array of literal words.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UsageError("the exported arguments must exist", received=str(error), hint="export again") from None
-    except UnicodeDecodeError as error:
-        raise UsageError("the exported arguments must be UTF-8", received=f"{path}: {error}") from None
+    text = exported_text(path)
     return words_of(text, str(path))
 
 
@@ -160,27 +158,22 @@ def _require_schedule(flags: Flags) -> None:
         )
 
 
-def apart(flags: Flags, written: Flags, names: Iterable[str]) -> list[str]:
-    """Flags that are not as an exporter writes them, a text each.
+def apart(flags: Flags, written: Flags, names: Iterable[str]) -> list[Difference]:
+    """Flags that are not as an exporter writes them.
 
     Args:
         flags: of the file.
         written: what the plan's export has.
         names: of the flags that are compared.
     """
-    found = []
-    for name in names:
-        one, other = flags[name], written[name]
-        numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (one, other))
-        if not (math.isclose(one, other, rel_tol=1e-12) if numbers else one == other):
-            found.append(f"--{name} {_said(one)}, planned {_said(other)}")
-    return found
+    pairs = [{f"--{name}": _said(each[name]) for name in names} for each in (flags, written)]
+    return unlike(*pairs, lambda _: False)
 
 
-def _said(value: Any) -> str:
+def _said(value: Any) -> Any:
     if value is None:
         return "not given"
-    return ("set" if value else "not set") if isinstance(value, bool) else str(value)
+    return ("set" if value else "not set") if isinstance(value, bool) else value
 
 
 #: flags that are compared by what they come to: rows, factors and schedule

@@ -218,7 +218,9 @@ def _same(planned: float | str, used: float | str, tolerance: float) -> bool:
 def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) -> Iterator[Difference]:
     for quantity in _QUANTITIES:
         wanted, got = getattr(planned, quantity), getattr(used, quantity)
-        if quantity in ("init_std", "init_mean", "weight_decay", "eps", "optimizer") and (wanted is None or got is None):
+        if quantity in ("init_std", "init_mean", "weight_decay", "eps", "optimizer") and (
+            wanted is None or got is None
+        ):
             if quantity == "init_std" and (wanted is None) != (got is None):
                 yield Difference((planned.name,), quantity, wanted, got)
             continue

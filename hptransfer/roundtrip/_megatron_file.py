@@ -10,6 +10,7 @@ from typing import Any
 
 from hptransfer.errors import Place, UsageError
 from hptransfer.export._megatron_flags import python_text
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.megatron import Python
 
 PYTHON = "hptransfer_megatron.py"
@@ -69,10 +70,9 @@ def _number(key: Any, value: Any) -> float:
 
 
 def _parsed(path: Path) -> tuple[Mapping[str, Any], list[ast.stmt]]:
+    text = exported_text(path)
     try:
-        return _parsed_text(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError("the exported Python file must exist", received=str(error), hint="export again") from None
+        return _parsed_text(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         raise UsageError(
             "the exported Python file must be Python with literal values for OVERRIDES and OUTPUT_STD",

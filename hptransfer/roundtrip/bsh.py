@@ -38,7 +38,8 @@ class _Bsh:
             own = target.training is None or target.training.schedule == "own"
             return Reading(
                 tuple(
-                    replace(each, multiplier=multipliers.get(each.name, 1.0)) for each in rows_of(model, optimizer, peaks, starts)
+                    replace(each, multiplier=multipliers.get(each.name, 1.0))
+                    for each in rows_of(model, optimizer, peaks, starts)
                 ),
                 f"mup {version('mup')}: set_base_shapes, MuReadout and the module's optimizer",
                 unread=("clipping, which is the user's loop's",),

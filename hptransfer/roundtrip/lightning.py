@@ -21,7 +21,14 @@ from hptransfer.export.lightning import MODULE
 from hptransfer.handover.own_names import named_groups
 from hptransfer.handover.trained import Reading
 from hptransfer.parameterization.roles import Role
-from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, schedule_values, shared_values, started
+from hptransfer.roundtrip._module_rows import (
+    edited_files,
+    own_settings,
+    rows_of,
+    schedule_values,
+    shared_values,
+    started,
+)
 from hptransfer.roundtrip.torch import load_module
 
 #: Lightning's word -> precision of the tuned runs

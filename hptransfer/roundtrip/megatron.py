@@ -30,7 +30,7 @@ from hptransfer.handover.megatron import (
 from hptransfer.handover.megatron_arguments import SAID_BY_ROWS, apart, array_words, require_usable, words_of
 from hptransfer.handover.parts import Part
 from hptransfer.handover.planned_values import model_facts, run_values
-from hptransfer.handover.trained import Reading, Trained, at_rate_times
+from hptransfer.handover.trained import Difference, Reading, Trained, at_rate_times
 from hptransfer.parameterization.rules import SHAPE_FACTORS
 from hptransfer.roundtrip._megatron_file import PYTHON, read_python
 from hptransfer.roundtrip._megatron_own import available, own_rows
@@ -67,10 +67,12 @@ class _Megatron:
         except HptransferError:
             # a wrong size is the cause of what then contradicts itself
             if sizes := apart(flags, written, _SIZES):
-                raise UsageError("the file's sizes must be the plan's", received="; ".join(sizes)) from None
+                raise UsageError(
+                    "the file's sizes must be the plan's",
+                    received="; ".join(each.sentence.partition(": ")[2] for each in sizes),
+                ) from None
             raise
         values = _values(flags, python, target)
-        _require_rest(flags, written, target, frozenset(values))
         unread = list(stray)
         if not target.parameters:
             unread += ["init and attention are your command's own; no row of the plan says them"]
@@ -83,6 +85,7 @@ class _Megatron:
             values=values,
             defaulted=frozenset(name for name in values if name in _FLAGS and not {*_FLAGS[name]} & set(flags)),
             rates=rates,
+            others=_rest(flags, written, target, frozenset(values)),
         )
 
 
@@ -115,17 +118,12 @@ def _rows(
     return tuple(_as_planned(rows, flags, target)), through
 
 
-def _require_rest(flags: Flags, written: Flags, target: TargetFile, said: frozenset[str]) -> None:
-    """Flags that no row and no compared value has must be as the plan's export has them."""
+def _rest(flags: Flags, written: Flags, target: TargetFile, said: frozenset[str]) -> tuple[Difference, ...]:
+    """Flags that no row and no compared value has, where they are not as the plan's export has them."""
     compared = said & {*run_values(target), *model_facts(target)}
     names = {*flags, *written} - {flag for name in compared for flag in _FLAGS[name]}
     names -= SAID_BY_ROWS if target.parameters else SAID_BY_ROWS - _OPEN
-    if wrong := apart(flags, written, sorted(names)):
-        raise UsageError(
-            "flags that no row of the plan has must be as they were written",
-            received="; ".join(wrong),
-            hint="export again; for another model, train proxies of it",
-        )
+    return tuple(apart(flags, written, sorted(names)))
 
 
 def _of(said: Mapping[str, Any]) -> tuple[Trained, ...]:
