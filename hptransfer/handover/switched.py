@@ -177,6 +177,23 @@ def leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
         yield place, content
 
 
+_MOST_LAYERS = 4096
+
+
+def require_layers(count: Any, key: str) -> None:
+    """A file that was edited may ask for layers without end.
+
+    Args:
+        count: of layers, as the file says it.
+        key: under which it does.
+
+    Raises:
+        UsageError: it is no whole number from 1 to 4096.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_LAYERS:
+        raise UsageError(f"`{key}` must be a whole number from 1 to {_MOST_LAYERS}", received=repr(count))
+
+
 def in_sections(content: Any, written: Mapping[str, Any], sections: tuple[str, ...]) -> dict[str, Any]:
     """Places and values of a file that an export decides: what it wrote, and what was added to its own sections.
 

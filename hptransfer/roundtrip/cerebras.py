@@ -20,6 +20,7 @@ from hptransfer.handover.switched import (
     key_of,
     leaves,
     read_with,
+    require_layers,
     unlike,
     without_open,
 )
@@ -44,6 +45,7 @@ class _Cerebras:
 
 
 def _read(config: Mapping[str, Any], target: TargetFile) -> Reading:
+    require_layers(sections(config)[0]["num_hidden_layers"], "num_hidden_layers")
     reading = _whole(config) if target.parameters else _merged(config)
     planned = {*run_values(target), *model_facts(target)} & {*reading.values}
     written = dict(leaves(yaml.safe_load(EXPORTER.export(target)[FILE])))

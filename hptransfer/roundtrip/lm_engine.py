@@ -21,6 +21,7 @@ from hptransfer.handover.switched import (
     key_of,
     leaves,
     read_with,
+    require_layers,
     unlike,
     without_open,
 )
@@ -41,6 +42,7 @@ class _LmEngine:
 
 
 def _read(config: Mapping[str, Any], target: TargetFile) -> Reading:
+    require_layers(config["model_args"]["pretrained_config"]["num_layers"], "num_layers")
     reading = _whole(config) if target.parameters else _merged(config)
     planned = {*run_values(target), *model_facts(target)} & {*reading.values}
     written = dict(leaves(yaml.safe_load(EXPORTER.export(target)[FILE])))
