@@ -166,8 +166,9 @@ def apart(flags: Flags, written: Flags, names: Iterable[str]) -> list[Difference
         written: what the plan's export has.
         names: of the flags that are compared.
     """
-    pairs = [{f"--{name}": _said(each[name]) for name in names} for each in (flags, written)]
-    return unlike(*pairs, lambda _: False)
+    asked = tuple(names)
+    used, planned = ({f"--{name}": _said(each[name]) for name in asked} for each in (flags, written))
+    return unlike(used, planned, lambda _: False)
 
 
 def _said(value: Any) -> Any:

@@ -119,10 +119,13 @@ def _with_rest(reading: Reading, target: TargetFile, used: Mapping[str, Any]) ->
     said |= _ROWS if target.parameters else _ROWS - _OPEN
     if target.training is None or target.training.schedule not in ("linear", "cosine", "wsd"):
         said.add("min_lr")
-    pairs = [{key: {**known, **each}[key] for key in known if key in {**used, **written}} for each in (used, written)]
+    keys = [key for key in known if key in used or key in written]
+    here, there = ({key: {**known, **each}[key] for key in keys} for each in (used, written))
     own = sorted({*used} - {*known})
     unread = () if not own else (f"{', '.join(own)}: no keys whose effect is known here",)
-    return replace(reading, others=tuple(unlike(*pairs, lambda key: key in said)), unread=(*reading.unread, *unread))
+    return replace(
+        reading, others=tuple(unlike(here, there, lambda key: key in said)), unread=(*reading.unread, *unread)
+    )
 
 
 def _open(reading: Reading, target: TargetFile, written: Mapping[str, Any]) -> Reading:

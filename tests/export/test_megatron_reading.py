@@ -124,7 +124,9 @@ FOUND = {
     "steps": ("llama", "--train-iters 100", "--train-iters 50", "steps 50, planned 100"),
     "inner width": ("gpt2", "--ffn-hidden-size 768", "--ffn-hidden-size 512", "feed_forward 512, planned 768"),
     "width": ("gpt2", "--hidden-size 192", "--hidden-size 384", "width 384, planned 192"),
-    "another base of rotations": ("llama", "--rotary-base 10000", "--rotary-base 5000", "--rotary-base 5000, planned 10000"),
+    "another base of rotations": (
+        "llama", "--rotary-base 10000", "--rotary-base 5000", "--rotary-base 5000, planned 10000",
+    ),
     "dropout left out": ("llama", "  --attention-dropout 0.0\n", "", "--attention-dropout 0.1, planned 0"),
     "dropout": ("gpt2", "--hidden-dropout 0.1", "--hidden-dropout 0.9", "--hidden-dropout 0.9, planned 0.1"),
     "no batch": ("llama", "  --global-batch-size 8\n", "", "--global-batch-size not given, planned 8"),
