@@ -10,7 +10,7 @@ from typing import Any
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.handover.decoder import Decoder
-from hptransfer.handover.megatron import NAMES, Flags, Python
+from hptransfer.handover.megatron import NAMES, Flags, Python, shape_of
 from hptransfer.handover.parts import Part
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.groups import ParameterGroup
@@ -19,7 +19,11 @@ from hptransfer.parameterization.rules import SHAPE_FACTORS
 
 _OPTIMIZERS = {"adamw": "adam", "sgd": "sgd", "muon": "muon"}
 #: the factor of the shape that a plan leaves to Muon -> Megatron's mode and factor beside it
-_MUON = {"original": ("shape_scaling", 1.0), "match_rms_adamw": ("spectral", 0.2), "spectral": ("unit_rms_norm", 1.0)}
+MUON_SCALES: Mapping[str, tuple[str, float]] = {
+    "original": ("shape_scaling", 1.0),
+    "match_rms_adamw": ("spectral", 0.2),
+    "spectral": ("unit_rms_norm", 1.0),
+}
 _SCHEDULES = {
     "constant": "constant", "linear": "linear", "cosine": "cosine", "wsd": "WSD",
     "inverse-sqrt": "inverse-square-root",
@@ -53,22 +57,35 @@ def require_known(target: TargetFile) -> None:
             received=target.optimizer,
             hint="Megatron-LM's lion and soap have other rules than the plan's optimizers of that name",
         )
-    if target.optimizer == "muon" and (target.muon_scale or "original") not in _MUON:
-        raise UsageError(f"Megatron-LM's Muon knows the scales {', '.join(_MUON)}", received=target.muon_scale)
+    if target.optimizer == "muon" and (target.muon_scale or "original") not in MUON_SCALES:
+        raise UsageError(f"Megatron-LM's Muon knows the scales {', '.join(MUON_SCALES)}", received=target.muon_scale)
     if training is not None and training.clip_norm == "scaled":
         raise UsageError(
             "Megatron-LM has no clipping by gradients over their expected sizes",
             received="clip_norm: scaled",
             hint="tune with `clip_norm: global`",
         )
-    if training is not None and training.schedule == "inverse-sqrt" and (training.floor or not training.warmup):
+    _require_schedule(target)
+    _require_model(target)
+
+
+def _require_schedule(target: TargetFile) -> None:
+    training = target.training
+    if training is None or training.schedule == "own":
+        return
+    rising = round((training.warmup or 0.0) * training.steps)
+    said = f"{rising} steps of warmup in {training.steps} steps, floor {training.floor}"
+    if training.schedule == "inverse-sqrt" and (training.floor or not rising):
         raise UsageError(
-            "Megatron-LM's inverse-square-root is the plan's only after a warmup and without a floor, for it counts "
-            "examples and cuts at --min-lr",
-            received=f"warmup {training.warmup}, floor {training.floor}",
+            "Megatron-LM's inverse-square-root is the plan's only after a warmup of a step or more and without a "
+            "floor, for it counts examples and cuts at --min-lr",
+            received=said,
             hint="another schedule, or one with warmup and without floor",
         )
-    _require_model(target)
+    if rising >= training.steps:
+        raise UsageError(
+            "Megatron-LM's warmup must end before the run does", received=said, hint="a shorter warmup, or more steps"
+        )
 
 
 def _require_model(target: TargetFile) -> None:
@@ -97,7 +114,13 @@ def _require_model(target: TargetFile) -> None:
         if settings.get(key, plain[0]) not in plain
     ]
     if odd:
-        raise UsageError("the format megatron has no flag for a setting of the model", received=", ".join(odd))
+        raise UsageError(
+            "the format megatron has no flag for a setting of the model",
+            received=", ".join(odd),
+            hint="train proxies with "
+            + ", ".join(f"{key}: {_PLAIN_SETTINGS[key][0]!r}" for key in (each.partition(":")[0] for each in odd))
+            + ", or choose the format torch or huggingface, which take the model as it is",
+        )
     norms = [group.pattern for group in target.parameters if r"\.ln_" in group.pattern]
     if norms and not any(pattern.endswith("bias") for pattern in norms):
         raise UsageError(
@@ -148,6 +171,7 @@ def plan_flags(target: TargetFile, decoder: Decoder | None, planned: Mapping[str
     flags = Flags({"num-layers": size.depth, "hidden-size": size.width})
     if decoder is not None:
         flags |= _model(target, decoder)
+        _require_shapes(flags, decoder)
     flags |= {"use-mup": True, "mup-base-hidden-size": target.base.width if switch else size.width}
     if decoder is not None and decoder.head_dim is not None:
         # sqrt(D) / head_dim: where heads keep their size, the usual 1/sqrt(head_dim)
@@ -161,6 +185,25 @@ def plan_flags(target: TargetFile, decoder: Decoder | None, planned: Mapping[str
             if name not in tuned:
                 flags.pop(flag, None)
     return flags
+
+
+def _require_shapes(flags: Flags, decoder: Decoder) -> None:
+    """Every row must have the shape that Megatron's model has by these flags, on either side."""
+    wrong = []
+    for (part, layer), group in decoder.rows.items():
+        made = shape_of(flags, part)
+        sides = [sorted(group.shape), sorted(side for side in made if side is not None)]
+        # the vocabulary is the tokenizer's
+        if None in made:
+            sides[0] = sorted(set(group.shape) & {flags["hidden-size"]})
+        if sides[0] != sides[1] and layer in (None, 0):
+            wrong.append(f"{part} {tuple(group.shape)}, there {tuple(sides[1])}")
+    if wrong:
+        raise UsageError(
+            "Megatron-LM's model must have the shapes of the plan's rows",
+            received="; ".join(wrong),
+            hint="say heads, `head_dim` and `num_key_value_heads` among the settings of `model`",
+        )
 
 
 def base_head(target: TargetFile, head_dim: int) -> int:
@@ -233,9 +276,8 @@ def _model(target: TargetFile, decoder: Decoder) -> dict[str, Any]:
     ours = target.model is not None and target.model.kind == "gpt"
     norm = "LayerNorm" if decoder.has(Part.FINAL_NORM_BIAS) else "RMSNorm"
     learned = decoder.has(Part.POSITIONS)
-    eps = settings.get("rms_norm_eps", settings.get("layer_norm_epsilon", _FAMILIES.get(family or "", 1e-5)))
+    eps = _number(settings, ("rms_norm_eps", "layer_norm_epsilon"), _FAMILIES.get(family or "", 1e-5))
     all_biases, query_bias = decoder.has(Part.DOWN_BIAS), decoder.has(Part.QUERY_BIAS)
-    theta = settings.get("rope_theta", settings.get("rope_parameters.rope_theta", 10000))
     exact_gelu = not decoder.gated and (ours or family != "gpt2")
     return {
         "ffn-hidden-size": decoder.feed_forward,
@@ -254,15 +296,47 @@ def _model(target: TargetFile, decoder: Decoder) -> dict[str, Any]:
         "add-qkv-bias": query_bias and not all_biases,
         "no-bias-gelu-fusion": exact_gelu,
         "position-embedding-type": "learned_absolute" if learned else "rope",
-        "rotary-base": None if learned else int(theta),
+        "rotary-base": None if learned else _theta(settings),
         # Megatron's own default is 0.1
-        "attention-dropout": float(settings.get("attention_dropout", settings.get("attn_pdrop", _dropout(family)))),
-        "hidden-dropout": float(settings.get("resid_pdrop", _dropout(family))),
+        "attention-dropout": _number(settings, ("attention_dropout", "attn_pdrop"), _dropout(family)),
+        "hidden-dropout": _hidden_dropout(settings, family),
     }  # fmt: skip
 
 
 def _dropout(family: str | None) -> float:
     return 0.1 if family == "gpt2" else 0.0
+
+
+def _hidden_dropout(settings: Mapping[str, Any], family: str | None) -> float:
+    """Of what is looked up and of what enters the residual stream, for which Megatron has one flag."""
+    looked_up, entering = (_number(settings, (key,), _dropout(family)) for key in ("embd_pdrop", "resid_pdrop"))
+    if looked_up != entering:
+        raise UsageError(
+            "Megatron-LM has one --hidden-dropout for what is looked up and for what enters the residual stream",
+            received=f"embd_pdrop: {looked_up}, resid_pdrop: {entering}",
+            hint="train proxies with both alike, or choose the format torch or huggingface",
+        )
+    return entering
+
+
+def _theta(settings: Mapping[str, Any]) -> int:
+    theta = _number(settings, ("rope_theta", "rope_parameters.rope_theta"), 10000)
+    if theta != int(theta) or theta < 1:
+        raise UsageError(
+            "Megatron-LM's --rotary-base is a whole number",
+            received=f"rope_theta: {theta!r}",
+            hint="a whole `rope_theta`, or the format torch or huggingface",
+        )
+    return int(theta)
+
+
+def _number(settings: Mapping[str, Any], keys: tuple[str, ...], default: float) -> float:
+    """The first of some settings that is given."""
+    key = next((each for each in keys if each in settings), None)
+    value = default if key is None else settings[key]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UsageError("a setting of the model must be a number", received=f"{key}: {value!r}")
+    return float(value)
 
 
 def _length(target: TargetFile, decoder: Decoder) -> int | None:
@@ -284,7 +358,7 @@ def _optimizer(target: TargetFile) -> dict[str, Any]:
         "adam-eps": target.hyperparameters.get("eps", 1e-8),
     }
     if target.optimizer == "muon":
-        mode, factor = _MUON[target.muon_scale or "original"]
+        mode, factor = MUON_SCALES[target.muon_scale or "original"]
         fused = any("attn" in group.pattern and "c_attn" in group.pattern for group in target.parameters)
         found |= {
             "muon-momentum": values.get("momentum", 0.95),

@@ -234,7 +234,7 @@ def _config(target: TargetFile) -> dict[str, Any]:
         "normalization_function": "rmsnorm" if model.rms else "layernorm",
         "layer_norm_epsilon": model.norm_eps,
         "position_embedding_type": "learned_absolute" if model.learned_positions else "rope",
-        "rope_theta": int(model.theta),
+        "rope_theta": _whole_theta(model.theta),
         "rope_scaling": None,
         "tie_word_embeddings": decoder.tied,
         "bos_token_id": int(settings.get("bos_token_id") or 0),
@@ -259,6 +259,16 @@ def _config(target: TargetFile) -> dict[str, Any]:
         "optimizer_args": optimizer,
         **_schedule(target),
     }
+
+
+def _whole_theta(theta: float) -> int:
+    if theta != int(theta):
+        raise UsageError(
+            "lm-engine's rope_theta is a whole number",
+            received=f"rope_theta: {theta!r}",
+            hint="a whole `rope_theta`, or the format torch or huggingface",
+        )
+    return int(theta)
 
 
 def _fragment_model(target: TargetFile) -> dict[str, Any]:

@@ -277,9 +277,11 @@ def _left(target: TargetFile, config: Mapping[str, Any]) -> Iterator[str]:
             yield f"the recipe does not say {' and '.join(lost)}; heads are as wide as at the base."
         yield "generating text divides no logits by the width's growth: only a forward with targets does."
     if "max_iters" in config:
+        predicted = target.prediction is not None and target.prediction.get("loss") is not None
+        where = ", on the set that the prediction names" if predicted else ""
         yield (
             f"the loss at iteration {config['max_iters']} is that after as many steps; evaluate there "
-            "(`eval_interval`, `eval_iters`), on the set that the prediction names."
+            f"(`eval_interval`, `eval_iters`){where}."
         )
 
 
@@ -289,13 +291,13 @@ def _left(target: TargetFile, config: Mapping[str, Any]) -> Iterator[str]:
 def _require_model(decoder: Decoder, target: TargetFile) -> None:
     """The parts and shapes of nanoGPT."""
     biases = [decoder.has(part) for part in BIASES]
-    activation = decoder.settings.get("activation_function", "gelu_new")
+    activation = _activation(decoder, target)
     wrong = {
         "a readout of its own, where nanoGPT reads out with its token table": not decoder.tied,
         "some biases and not others": any(biases) and not all(biases),
         f"an MLP of {decoder.feed_forward}, not 4 times the width": decoder.feed_forward != 4 * decoder.width,
         "no learned positions": not decoder.has(Part.POSITIONS),
-        f"the activation {activation}, where nanoGPT has gelu": _kind(target) == "huggingface" and activation != "gelu",
+        f"the activation {activation}, where nanoGPT has gelu": activation not in (None, "gelu"),
         "dropouts that differ, where nanoGPT has one": len(set(_dropouts(decoder, target))) > 1,
     }
     found = [name for name, there in wrong.items() if there]
@@ -303,6 +305,14 @@ def _require_model(decoder: Decoder, target: TargetFile) -> None:
         raise UsageError(
             "the model must be nanoGPT's", received="; ".join(found), hint="choose another format, or train that model"
         )
+
+
+def _activation(decoder: Decoder, target: TargetFile) -> str | None:
+    """Of a model of transformers, by its setting or its family's default; None where nothing says it."""
+    if _kind(target) != "huggingface" or target.model is None:
+        return None
+    key, default = ("activation_function", "gelu_new") if target.model.name == "gpt2" else ("hidden_act", "silu")
+    return str(decoder.settings.get(key, default))
 
 
 def _dropouts(decoder: Decoder, target: TargetFile) -> list[float]:

@@ -67,7 +67,8 @@ DEFAULTS: Mapping[str, Any] = {
     "lr-warmup-iters": 0, "lr-warmup-init": 0.0, "train-iters": None, "lr-decay-iters": None,
     "lr-wsd-decay-style": "exponential", "lr-wsd-decay-iters": None,
 }  # fmt: skip
-_WHOLE = frozenset(
+#: flags that take whole numbers
+WHOLE = frozenset(
     name
     for name in DEFAULTS
     if name.endswith(("-iters", "-size", "-layers", "-heads", "-groups", "-length", "-embeddings", "-channels"))
@@ -126,31 +127,45 @@ class Flags(dict[str, Any]):
         return float((1.0 if base is None else base**0.5) / self.head_dim ** self["mup-attn-scale-power"])
 
 
-def read_flags(text: str) -> tuple[Flags, tuple[str, ...]]:
-    """Flags of a list of arguments, and those that are none of `DEFAULTS`; no shell is run.
+def read_flags(text: str | Sequence[str]) -> tuple[Flags, tuple[str, ...]]:
+    """Flags of a list of arguments as argparse takes them, and what is none of `DEFAULTS`; no shell is run.
+
+    Of two equal flags the last counts, and `--flag=value` is a flag with its value.
 
     Args:
-        text: arguments as a shell takes them, perhaps over several lines, with comments.
+        text: arguments as a shell takes them, perhaps over several lines, with comments; or their words.
 
     Raises:
-        UsageError: a value is missing or is no number.
+        UsageError: a value is missing, is no number, or stands behind a flag that takes none.
     """
-    words, flags, unknown = shlex.split(text, comments=True), Flags(), []
-    at = 0
+    words = shlex.split(text, comments=True) if isinstance(text, str) else list(text)
+    flags, unknown, at = Flags(), [], 0
     while at < len(words):
         word, at = words[at], at + 1
-        name = word.removeprefix("--")
+        name, equals, said = word.removeprefix("--").partition("=")
         if not word.startswith("--") or name not in DEFAULTS:
             unknown.append(word)
         elif isinstance(DEFAULTS[name], bool):
+            if equals:
+                raise UsageError(f"`--{name}` must stand without a value", received=word)
             flags[name] = True
         else:
-            try:
-                value, at = words[at], at + 1
-                flags[name] = value if name in _TEXT else int(value) if name in _WHOLE else float(value)
-            except (IndexError, ValueError) as error:
-                raise UsageError(f"`--{name}` must have a value of its kind", received=str(error)) from None
+            if not equals:
+                said, at = words[at] if at < len(words) else "", at + 1
+            flags[name] = _value(name, said)
     return flags, tuple(unknown)
+
+
+def _value(name: str, said: str) -> Any:
+    """A value of a flag, of its kind; a word that begins with a dash is one only as a number."""
+    try:
+        if name in _TEXT:
+            if not said or said.startswith("-"):
+                raise ValueError(said or "nothing")
+            return said
+        return int(said) if name in WHOLE else float(said)
+    except ValueError as error:
+        raise UsageError(f"`--{name}` must have a value of its kind", received=str(error)) from None
 
 
 def flags_text(flags: Mapping[str, Any]) -> str:
@@ -318,6 +333,36 @@ def fan_in(flags: Flags, part: Part) -> int:
     return int(own if part is Part.DOWN else flags.head_dim * flags["num-attention-heads"])
 
 
+def shape_of(flags: Flags, part: Part) -> tuple[int | None, ...]:
+    """The shape of a parameter of Megatron's model; None for a side that the flags do not say.
+
+    Args:
+        flags: all flags of the command.
+        part: of the decoder, alone or in a matrix with others.
+    """
+    width, inner, dim = flags["hidden-size"], fan_in(flags, Part.DOWN), flags.head_dim
+    heads = flags["num-attention-heads"]
+    queries, keys = heads * dim, (flags["num-query-groups"] if flags["group-query-attention"] else heads) * dim
+    rows = {
+        Part.QUERY: queries, Part.KEY: keys, Part.VALUE: keys, Part.QUERY_KEY_VALUE: queries + 2 * keys,
+        Part.GATE: inner, Part.UP: inner, Part.GATE_UP: 2 * inner,
+    }  # fmt: skip
+    biases = {
+        Part.QUERY_BIAS: queries, Part.KEY_BIAS: keys, Part.VALUE_BIAS: keys,
+        Part.QUERY_KEY_VALUE_BIAS: queries + 2 * keys, Part.UP_BIAS: inner, Part.QUERY_NORM: dim, Part.KEY_NORM: dim,
+    }  # fmt: skip
+    if part in rows:
+        return rows[part], width
+    whole: Mapping[Part, tuple[int | None, ...]] = {
+        Part.EMBEDDING: (None, width),
+        Part.READOUT: (None, width),
+        Part.POSITIONS: (flags["max-position-embeddings"], width),
+        Part.ATTENTION_OUT: (width, queries),
+        Part.DOWN: (width, inner),
+    }
+    return whole.get(part, (biases.get(part, width),))
+
+
 def fans(flags: Flags, part: Part) -> tuple[int, int]:
     """(outputs, inputs) of a matrix that Muon takes; of query, key and value, which it takes apart, the query's.
 
@@ -409,8 +454,18 @@ def floors(flags: Flags, python: Python | None) -> list[tuple[float, float]]:
         flags: all flags of the command.
         python: what a Python file adds; None: none is used.
     """
-    found: dict[tuple[float, float], None] = {}
+    return list(dict.fromkeys(floors_by_name(flags, python).values()))
+
+
+def floors_by_name(flags: Flags, python: Python | None) -> dict[str, tuple[float, float]]:
+    """(largest, smallest) rate of every parameter by its name.
+
+    Args:
+        flags: all flags of the command.
+        python: what a Python file adds; None: none is used.
+    """
+    found = {}
     for part, name in parameters(flags):
         group = _override(flags, python, part, name)
-        found[group.get("max_lr", flags["lr"]), group.get("min_lr", flags["min-lr"])] = None
-    return list(found)
+        found[name] = (float(group.get("max_lr", flags["lr"])), float(group.get("min_lr", flags["min-lr"])))
+    return found

@@ -5,7 +5,7 @@ A record of the framework's rules says what it makes of a configuration; that mu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import yaml
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.handover.header import commented
-from hptransfer.handover.trained import EXACT, Growth, Reading, Trained, differences
+from hptransfer.handover.manifest import exported_text
+from hptransfer.handover.trained import EXACT, Difference, Growth, Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.rules import Options
@@ -159,6 +160,84 @@ def without_open(rows: Iterable[Trained], decays: bool, eps: bool) -> tuple[Trai
     )
 
 
+def leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every number and text of a configuration with its place, as in `model.blocks[0].dropout`.
+
+    Args:
+        content: mappings and lists of plain data.
+        place: of the content itself.
+    """
+    if isinstance(content, Mapping):
+        for key, inner in content.items():
+            yield from leaves(inner, f"{place}.{key}" if place else str(key))
+    elif isinstance(content, list | tuple):
+        for number, inner in enumerate(content):
+            yield from leaves(inner, f"{place}[{number}]")
+    else:
+        yield place, content
+
+
+_MOST_LAYERS = 4096
+
+
+def require_layers(count: Any, key: str) -> None:
+    """A file that was edited may ask for layers without end.
+
+    Args:
+        count: of layers, as the file says it.
+        key: under which it does.
+
+    Raises:
+        UsageError: it is no whole number from 1 to 4096.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= _MOST_LAYERS:
+        raise UsageError(f"`{key}` must be a whole number from 1 to {_MOST_LAYERS}", received=repr(count))
+
+
+def in_sections(content: Any, written: Mapping[str, Any], sections: tuple[str, ...]) -> dict[str, Any]:
+    """Places and values of a file that an export decides: what it wrote, and what was added to its own sections.
+
+    Args:
+        content: of the file.
+        written: place -> value, as the exporter writes it.
+        sections: places with everything in them, for example "optimizer."; other additions are the user's own.
+    """
+    return {place: value for place, value in leaves(content) if place in written or place.startswith(sections)}
+
+
+def key_of(place: str) -> str:
+    """The last key of a place, without its number in a list.
+
+    Args:
+        place: as `leaves` gives it.
+    """
+    return place.rpartition(".")[2].partition("[")[0]
+
+
+_NOTHING = "left out"
+
+
+def unlike(used: Mapping[str, Any], written: Mapping[str, Any], compared: Callable[[str], bool]) -> list[Difference]:
+    """What a file has otherwise than its exporter writes it, of what neither rows nor values of a reading say.
+
+    Args:
+        used: name -> value, of the file.
+        written: name -> value, as the exporter writes it for the plan.
+        compared: whether a name is one that rows or values say.
+    """
+    found = []
+    for name in dict.fromkeys((*written, *used)):
+        mine, theirs = used.get(name, _NOTHING), written.get(name, _NOTHING)
+        numbers = all(isinstance(each, int | float) and not isinstance(each, bool) for each in (mine, theirs))
+        if not compared(name) and not (near(mine, theirs) if numbers else _plain(mine) == _plain(theirs)):
+            found.append(Difference((), name, _plain(theirs), _plain(mine)))
+    return found
+
+
+def _plain(value: Any) -> float | str:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else str(value)
+
+
 def yaml_file(lines: Iterable[str], content: Mapping[str, Any]) -> str:
     """A YAML file with its header; floats read back bit for bit.
 
@@ -180,10 +259,9 @@ def read_with(path: Path, framework: str, reading: Callable[[dict[str, Any]], Re
     Raises:
         UsageError: the file is missing or damaged, or the framework would refuse it.
     """
-    if not path.is_file():
-        raise UsageError("the exported configuration must exist", received=str(path), hint="export again")
+    text = exported_text(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text)
         if not isinstance(content, dict):
             raise TypeError("no mapping")
         return reading(content)

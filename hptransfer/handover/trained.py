@@ -191,7 +191,22 @@ def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) ->
     for name, each in wanted.items():
         if name in found:
             single += _between(each, found[name], reading, growth)
-    return tuple(_together(single))
+    return tuple(_together(_one_rate(single, wanted, growth)))
+
+
+def _one_rate(single: list[Difference], wanted: Mapping[str, Trained], growth: Growth) -> list[Difference]:
+    """Where every rate is off by one factor, the base's rate is what differs, so that is said once."""
+    rates = {each.names[0]: each for each in single if each.quantity == "learning_rate"}
+    base = growth.base.get("learning_rate")
+    if not base or len(rates) < 2 or set(rates) != {name for name, each in wanted.items() if each.learning_rate}:
+        return single
+    factors = [float(each.used or 0.0) / float(each.planned or 1.0) for each in rates.values()]
+    if not all(math.isclose(factor, factors[0], rel_tol=EXACT) for factor in factors):
+        return single
+    twice = next((each.cause for each in rates.values() if each.cause.startswith("scaled twice")), "")
+    cause = f"all rates are off by {factors[0]:.6g}" + (f"; what the rules scale is {twice}" if twice else "")
+    whole = Difference((), "learning_rate", base, base * factors[0], cause)
+    return [whole, *(each for each in single if each.quantity != "learning_rate")]
 
 
 _DEFAULTED = "no file says it, so that is the framework's default"

@@ -2,36 +2,40 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import UsageError
+from hptransfer.errors import HptransferError, UsageError
+from hptransfer.export._megatron_flags import MUON_SCALES
+from hptransfer.export.megatron import EXPORTER
+from hptransfer.handover.manifest import read_manifest
 from hptransfer.handover.megatron import (
     ATTENTION,
     COMMIT,
     Flags,
     Python,
+    fan_in,
     fans,
     floors,
+    floors_by_name,
     muon_factor,
     parameters,
     rate,
     read_flags,
     trained_by,
 )
+from hptransfer.handover.megatron_arguments import SAID_BY_ROWS, apart, array_words, require_usable, words_of
 from hptransfer.handover.parts import Part
-from hptransfer.handover.trained import Reading, Trained, at_rate_times
+from hptransfer.handover.planned_values import model_facts, run_values
+from hptransfer.handover.trained import Difference, Reading, Trained, at_rate_times
 from hptransfer.parameterization.rules import SHAPE_FACTORS
+from hptransfer.roundtrip._megatron_file import PYTHON, read_python
 from hptransfer.roundtrip._megatron_own import available, own_rows
-from hptransfer.roundtrip.torch import load_module
 
-_ARRAY = re.compile(r"^HPTRANSFER_ARGS=\(\n(.*?)^\)$", re.DOTALL | re.MULTILINE)
-_PYTHON = "hptransfer_megatron.py"
+_ARGUMENTS = "megatron_args.sh"
 #: weights of a model that Megatron's own code builds here, about; of a larger one the record is asked
 _LARGEST = 2 * 10**8
 
@@ -41,24 +45,35 @@ class _Megatron:
 
     def read(self, folder: Path, target: TargetFile, /) -> Reading:
         """As `Reader.read`."""
-        text = _array(folder / "megatron_args.sh")
-        flags, unknown = read_flags(text)
-        file = folder / _PYTHON
-        python = _python(file) if file.is_file() else None
-        _require_sizes(flags)
+        words = array_words(folder / _ARGUMENTS)
+        flags, unknown = read_flags(words)
+        if unknown:
+            raise UsageError(
+                "every flag in the array must be one whose effect is known here",
+                received=", ".join(unknown),
+                hint="leave it out of the array; a flag of your own command that contradicts the plan is not seen here",
+            )
+        require_usable(flags)
+        written = read_flags(words_of(EXPORTER.export(target)[_ARGUMENTS], _ARGUMENTS))[0]
         if not target.parameters:
             # the ends have names of their own; whether they are one weight, the command says
             flags |= {"untie-embeddings-and-output-weights": True}
-        # Megatron's code builds the whole model in memory
-        small = 12 * flags["num-layers"] * flags["hidden-size"] ** 2 <= _LARGEST
-        own = small and bool(target.parameters) and flags["lr-decay-iters"] is not None and available()
-        if own:
-            said = own_rows(shlex.split(text, comments=True), None if python is None else file)
-            rows, through = _of(said), "Megatron-LM's own arguments, model, init, groups and optimizer on a CPU"
-        else:
-            rows, through = tuple(trained_by(flags, python)), f"hptransfer's record of Megatron-LM {COMMIT}"
-        rows = tuple(_as_planned(rows, flags, target))
-        unread = [f"{word} is none of the flags that are read" for word in unknown]
+            written |= {"untie-embeddings-and-output-weights": True}
+        file, stray = _python_beside(folder)
+        python = None if file is None else read_python(file)
+        try:
+            rows, through = _rows(words, flags, file, python, target)
+            schedule, rates = _schedule(flags, python), _rates(flags, python, rows)
+        except HptransferError:
+            # a wrong size is the cause of what then contradicts itself
+            if sizes := apart(flags, written, _SIZES):
+                raise UsageError(
+                    "the file's sizes must be the plan's",
+                    received="; ".join(each.sentence.partition(": ")[2] for each in sizes),
+                ) from None
+            raise
+        values = _values(flags, python, target)
+        unread = list(stray)
         if not target.parameters:
             unread += ["init and attention are your command's own; no row of the plan says them"]
             rows = tuple(replace(each, init_std=None) for each in rows if each.name != ATTENTION)
@@ -66,46 +81,49 @@ class _Megatron:
             rows,
             f"{through}; {_switch(flags)}",
             unread=tuple(unread),
-            schedule=_schedule(flags, python),
-            values={name: float(flags[flag]) for name, flag in _values(flags, target).items()},
-            defaulted=frozenset(name for name, flag in _values(flags, target).items() if flag not in flags),
+            schedule=schedule,
+            values=values,
+            defaulted=frozenset(name for name in values if name in _FLAGS and not {*_FLAGS[name]} & set(flags)),
+            rates=rates,
+            others=_rest(flags, written, target, frozenset(values)),
         )
 
 
-def _array(path: Path) -> str:
-    """The text between the brackets of the array."""
-    try:
-        found = _ARRAY.search(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UsageError("the exported arguments must exist", received=str(error), hint="export again") from None
-    if found is None:
-        raise UsageError(
-            "the file must hold the array that was written, `HPTRANSFER_ARGS=(` to `)`, each on a line of its own",
-            received=str(path),
+def _python_beside(folder: Path) -> tuple[Path | None, tuple[str, ...]]:
+    """The Python file where the export has one; one that lies there besides is told of, and not read."""
+    file = folder / PYTHON
+    if PYTHON in read_manifest(folder).files:
+        return file, ()
+    if not file.exists():
+        return None, ()
+    return None, (
+        f"{PYTHON} beside the arguments is no part of this export, which is flags alone: delete it, and see that "
+        "pretrain_gpt.py does not import it",
+    )
+
+
+def _rows(
+    words: Sequence[str], flags: Flags, file: Path | None, python: Python | None, target: TargetFile
+) -> tuple[tuple[Trained, ...], str]:
+    """What each parameter is trained with, and who said so."""
+    # Megatron's code builds the whole model in memory
+    small = 12 * flags["num-layers"] * flags["hidden-size"] ** 2 <= _LARGEST
+    if small and target.parameters and flags["lr-decay-iters"] is not None and available():
+        rows, through = (
+            _of(own_rows(words, file)),
+            "Megatron-LM's own arguments, model, init, groups and optimizer on a CPU",
         )
-    return found[1]
+    else:
+        rows, through = tuple(trained_by(flags, python)), f"hptransfer's record of Megatron-LM {COMMIT}"
+    return tuple(_as_planned(rows, flags, target)), through
 
 
-def _python(path: Path) -> Python:
-    """What the Python file adds; it is imported, and imports no Megatron by that."""
-    module = load_module(path)
-    try:
-        overrides = [
-            (tuple(map(str, names)), {str(key): float(value) for key, value in values.items()})
-            for names, values in module.OVERRIDES
-        ]
-        return Python(overrides, {int(inputs): float(std) for inputs, std in module.OUTPUT_STD.items()})
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UsageError(
-            "the exported Python file must hold OVERRIDES and OUTPUT_STD as they were written",
-            received=f"{path}: {error}",
-        ) from None
-
-
-def _require_sizes(flags: Flags) -> None:
-    missing = [name for name in ("num-layers", "hidden-size", "lr") if flags[name] is None]
-    if missing:
-        raise UsageError("Megatron-LM must be given its sizes and its rate", received=f"no --{', --'.join(missing)}")
+def _rest(flags: Flags, written: Flags, target: TargetFile, said: frozenset[str]) -> tuple[Difference, ...]:
+    """Flags that no row and no compared value has, where they are not as the plan's export has them."""
+    compared = said & {*run_values(target), *model_facts(target)}
+    names = {*flags, *written} - {flag for name in compared for flag in _FLAGS[name]}
+    names -= SAID_BY_ROWS if target.parameters else SAID_BY_ROWS - _OPEN
+    return tuple(apart(flags, written, sorted(names)))
 
 
 def _of(said: Mapping[str, Any]) -> tuple[Trained, ...]:
@@ -146,27 +164,87 @@ def _switch(flags: Flags) -> str:
     return f"--use-mup at a width growth of {flags.width_mult:g}"
 
 
-def _values(flags: Flags, target: TargetFile) -> dict[str, str]:
-    """Value that holds for all parameters -> its flag; without rows, those alone that the files must say."""
-    found = {"clip": "clip-grad"}
-    if flags["optimizer"] == "sgd":
-        found["momentum"] = "sgd-momentum"
-    else:
-        found |= {"beta1": "adam-beta1", "beta2": "adam-beta2"}
-    if flags["optimizer"] == "muon":
-        found["momentum"] = "muon-momentum"
+#: what is compared for all parameters alike -> its flags
+_FLAGS: Mapping[str, tuple[str, ...]] = {
+    "beta1": ("adam-beta1",), "beta2": ("adam-beta2",), "momentum": ("sgd-momentum", "muon-momentum"),
+    "clip": ("clip-grad",), "floor": ("min-lr",), "batch_size": ("global-batch-size",), "steps": ("train-iters",),
+    "sequence_length": ("seq-length",), "muon_scale": ("muon-scale-mode", "muon-extra-scale-factor"),
+    "width": ("hidden-size",), "layers": ("num-layers",), "heads": ("num-attention-heads",),
+    "key_value_heads": ("group-query-attention", "num-query-groups"), "head_dim": ("kv-channels",),
+    "feed_forward": ("ffn-hidden-size",), "gated": ("swiglu",), "rope_theta": ("rotary-base",),
+    "norm_eps": ("norm-epsilon",),
+}  # fmt: skip
+_SIZES = ("num-layers", "hidden-size", "ffn-hidden-size", "num-attention-heads", "kv-channels", "num-query-groups")
+#: of flags that rows say, those that without rows nothing says
+_OPEN = frozenset(
+    {"mup-base-head-dim", "mup-attn-scale-power", "mup-embedding-mult", "init-method-std", "embedding-init-method-std"}
+)
+
+
+def _values(flags: Flags, python: Python | None, target: TargetFile) -> dict[str, float | str]:
+    """Values that hold for all parameters; without rows, those alone that the files must say."""
+    optimizer = {"sgd": ("momentum",), "adam": ("beta1", "beta2")}.get(
+        flags["optimizer"], ("beta1", "beta2", "momentum")
+    )
+    own = {"momentum": f"{flags['optimizer']}-momentum"}
     searched = target.provenance.intervals
-    if target.parameters or searched is None:
-        return found
-    return {name: flag for name, flag in found.items() if flag in flags or name in searched}
+    found: dict[str, float | str] = {}
+    for name in (*optimizer, "clip", "batch_size", "steps", "sequence_length"):
+        flag = own.get(name, _FLAGS[name][0])
+        open_ = not target.parameters and searched is not None and flag not in flags and name not in searched
+        if flags[flag] is not None and not open_:
+            found[name] = float(flags[flag])
+    if flags["lr-decay-style"] != "constant" and (target.parameters or "min-lr" in flags):
+        most, least = _slowest(flags, python)
+        found["floor"] = least / most
+    if flags["optimizer"] == "muon":
+        mode, factor = flags["muon-scale-mode"], flags["muon-extra-scale-factor"]
+        named = {each: name for name, each in MUON_SCALES.items()}
+        found["muon_scale"] = named.get((mode, factor), f"{mode} times {factor:g}")
+    return found | (_model(flags) if target.parameters else {})
+
+
+def _model(flags: Flags) -> dict[str, float | str]:
+    heads = flags["num-attention-heads"]
+    found: dict[str, float | str] = {
+        "width": flags["hidden-size"],
+        "layers": flags["num-layers"],
+        "feed_forward": fan_in(flags, Part.DOWN) if heads is not None else 0,
+        "gated": "yes" if flags["swiglu"] else "no",
+        "norm_eps": flags["norm-epsilon"],
+    }
+    if heads is not None:
+        groups = flags["num-query-groups"] if flags["group-query-attention"] else heads
+        found |= {"heads": heads, "key_value_heads": groups, "head_dim": flags.head_dim}
+    if flags["position-embedding-type"] == "rope":
+        found["rope_theta"] = flags["rotary-base"]
+    return found
+
+
+def _slowest(flags: Flags, python: Python | None) -> tuple[float, float]:
+    """The largest and smallest rate of the group whose smallest is the largest share of its peak."""
+    return max(floors(flags, python), key=lambda group: group[1] / group[0] if group[0] else 0.0)
 
 
 def _schedule(flags: Flags, python: Python | None) -> Callable[[int], float] | None:
-    """The factor of the group whose smallest rate is the largest share of its peak."""
+    """The factor of that group."""
     if flags["train-iters"] is None and flags["lr-decay-iters"] is None:
         return None
-    most, least = max(floors(flags, python), key=lambda group: group[1] / group[0] if group[0] else 0.0)
+    most, least = _slowest(flags, python)
     return lambda iteration: rate(flags, most, least, iteration) / most
+
+
+def _rates(flags: Flags, python: Python | None, rows: Sequence[Trained]) -> Callable[[int], Mapping[str, float]] | None:
+    """The rate of every parameter at a step, since each group has a smallest rate of its own."""
+    if flags["train-iters"] is None and flags["lr-decay-iters"] is None:
+        return None
+    ends = floors_by_name(flags, python)
+
+    def rates(iteration: int) -> Mapping[str, float]:
+        shares = {each: rate(flags, *each, iteration) / each[0] for each in set(ends.values()) if each[0]}
+        return {row.name: row.learning_rate * shares.get(ends.get(row.name, (0.0, 0.0)), 0.0) for row in rows}
+
+    return rates
 
 
 READER = _Megatron()

@@ -27,6 +27,8 @@ import torch
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.export.nanogpt_mup import EXPORTER
+from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.nanogpt_mup import (
     COMPLETEP,
     COMPLETEP_DEFAULTS,
@@ -38,6 +40,8 @@ from hptransfer.handover.nanogpt_mup import (
     tuned_names,
     without_open,
 )
+from hptransfer.handover.planned_values import model_facts, run_values
+from hptransfer.handover.switched import require_layers, unlike
 from hptransfer.handover.trained import Reading, Trained
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.user_code import described_error
@@ -55,6 +59,27 @@ _VALUES: Mapping[str, tuple[str, ...]] = {
     "batch_size": ("batch_size", "gradient_accumulation_steps"),
     "steps": ("max_iters",),
 }
+#: sizes of its model, where the plan has them -> their keys
+_SIZES: Mapping[str, tuple[str, ...]] = {
+    "width": ("n_embd",),
+    "layers": ("n_layer",),
+    "heads": ("n_head",),
+    "key_value_heads": ("n_head",),
+    "head_dim": ("n_embd", "n_head"),
+    "feed_forward": ("n_embd",),
+    "gated": (),
+}
+#: keys that rows or the schedule say
+_ROWS = frozenset(
+    {
+        "n_layer", "bias", "init_std", "learning_rate", "weight_decay", "adam_eps", "decay_lr", "warmup_iters",
+        "lr_decay_iters", "mup_enabled", "mup_disable_attention_scaling", "mup_disable_hidden_lr_scaling",
+        "mup_width_multiplier", "mup_input_alpha", "mup_output_alpha", "depth_alpha_enabled", "depth_multiplier",
+        "depth_alpha_exp",
+    }
+)  # fmt: skip
+#: without rows, what nothing says of these
+_OPEN = frozenset({"bias", "mup_disable_attention_scaling", "decay_lr", "warmup_iters", "lr_decay_iters"})
 
 
 class _NanoGptMup:
@@ -63,8 +88,7 @@ class _NanoGptMup:
     def read(self, folder: Path, target: TargetFile, /) -> Reading:
         """As `Reader.read`."""
         path = folder / FILE
-        if not path.is_file():
-            raise UsageError("the exported configuration must exist", received=str(path), hint="export again")
+        exported_text(path)
         checkout = os.environ.get(CHECKOUT)
         try:
             reading = through_code(Path(checkout), path) if checkout else _recorded(path, target)
@@ -75,11 +99,33 @@ class _NanoGptMup:
                 "nanoGPT-mup must take the exported configuration", received=f"{path}: {described_error(error)}"
             ) from error
         written = _assigned(path)
-        if target.parameters:
-            return replace(
-                reading, defaulted=frozenset(name for name, keys in _VALUES.items() if set(keys) - set(written))
-            )
-        return _open(reading, target, written)
+        if not target.parameters:
+            reading = _open(reading, target, written)
+        else:
+            keys = {**_VALUES, **_SIZES}
+            defaulted = frozenset(name for name in reading.values if set(keys[name]) - set(written))
+            reading = replace(reading, defaulted=defaulted)
+        return _with_rest(reading, target, written)
+
+
+def _with_rest(reading: Reading, target: TargetFile, used: Mapping[str, Any]) -> Reading:
+    """With what neither rows nor values say, where it is not as it was written; keys of the user's own are unread."""
+    known = {**DEFAULTS, **COMPLETEP_DEFAULTS}
+    written: dict[str, Any] = {}
+    # the exporter's own text, which assigns literals
+    exec(EXPORTER.export(target)[FILE], written)  # noqa: S102
+    planned = {*run_values(target), *model_facts(target)} & {*reading.values}
+    said = {key for name in planned for key in {**_VALUES, **_SIZES}[name]}
+    said |= _ROWS if target.parameters else _ROWS - _OPEN
+    if target.training is None or target.training.schedule not in ("linear", "cosine", "wsd"):
+        said.add("min_lr")
+    keys = [key for key in known if key in used or key in written]
+    here, there = ({key: {**known, **each}[key] for key in keys} for each in (used, written))
+    own = sorted({*used} - {*known})
+    unread = () if not own else (f"{', '.join(own)}: no keys whose effect is known here",)
+    return replace(
+        reading, others=tuple(unlike(here, there, lambda key: key in said)), unread=(*reading.unread, *unread)
+    )
 
 
 def _open(reading: Reading, target: TargetFile, written: Mapping[str, Any]) -> Reading:
@@ -91,7 +137,7 @@ def _open(reading: Reading, target: TargetFile, written: Mapping[str, Any]) -> R
         replace(row, init_std=stds[row.name], multiplier=1.0 if "c_attn" in row.name else row.multiplier)
         for row in rows
     )
-    values = {name: value for name, value in reading.values.items() if set(_VALUES[name]) <= set(written)}
+    values = {name: value for name, value in reading.values.items() if set(_VALUES.get(name, "?")) <= set(written)}
     unread = (
         "init_std, heads, attention, biases, schedule and what else was not tuned: they are in the configuration that "
         "the runs had, which is no part of the export",
@@ -106,9 +152,19 @@ def _assigned(path: Path) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not name.startswith("__")}
 
 
-def _values(config: Mapping[str, Any]) -> dict[str, float]:
+def _values(config: Mapping[str, Any]) -> dict[str, float | str]:
     values = {name: float(math.prod(config[key] for key in keys)) for name, keys in _VALUES.items()}
-    return values | {"floor": values["floor"] / config["learning_rate"]}
+    width, heads = config["n_embd"], config["n_head"]
+    sizes: dict[str, float | str] = {
+        "width": float(width),
+        "layers": float(config["n_layer"]),
+        "heads": float(heads),
+        "key_value_heads": float(heads),
+        "head_dim": width / heads,
+        "feed_forward": 4.0 * width,
+        "gated": "no",
+    }
+    return {**values, "floor": values["floor"] / config["learning_rate"], **sizes}
 
 
 # By the record.
@@ -117,6 +173,7 @@ def _values(config: Mapping[str, Any]) -> dict[str, float]:
 def _recorded(path: Path, target: TargetFile) -> Reading:
     branch = branch_named(target.parameterization)
     config = {**DEFAULTS, **(COMPLETEP_DEFAULTS if branch is COMPLETEP else {}), **_assigned(path)}
+    require_layers(config["n_layer"], "n_layer")
     rows = tuple(applied(config, branch))
     if target.parameters:
         # the plan's model divides by sqrt(head_dim); see `forward_factors`

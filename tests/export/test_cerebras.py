@@ -265,3 +265,34 @@ def test_the_header_says_what_was_executed_and_what_was_not() -> None:
 
     assert "FORCED: it DRIFTS" in said
     assert "its compiler and what needs a CS system are stubs" in said
+
+
+EDITED = {
+    "dropout": ("attention_dropout_rate: 0.0", "attention_dropout_rate: 0.5", "attention_dropout_rate 0.5, planned 0"),
+    "activation": ("nonlinearity: swiglu", "nonlinearity: geglu", "nonlinearity geglu, planned swiglu"),
+    "positions": ("embedding_type: rotary", "embedding_type: alibi", "position_embedding_type alibi, planned rotary"),
+    "rotations": ("rope_theta: 10000.0", "rope_theta: 5000.0", "rope_theta 5000, planned 10000"),
+    "norms": ("layer_norm_epsilon: 1.0e-05", "layer_norm_epsilon: 0.1", "norm_eps 0.1, planned 1e-05"),
+    "groups": ("num_kv_groups: 6", "num_kv_groups: 3", "key_value_heads 3, planned 6"),
+    "a draw around another mean": ("        mean: 0.0\n", "        mean: 1.0\n", "mean 1, planned 0"),
+    "steps": ("max_steps: 100", "max_steps: 50", "steps 50, planned 100"),
+    "no batch": ("      batch_size: 8\n", "      shuffle: true\n", "batch_size left out, planned 8"),
+    "the loss": ("loss_weight: 1.0", "loss_weight: 2.0", "loss_weight 2, planned 1"),
+    "an option of the optimizer": ("correct_bias: true", "correct_bias: false", "correct_bias False, planned True"),
+}
+
+
+@pytest.mark.parametrize("name", list(EDITED))
+def test_what_no_row_says_is_compared_too(name: str, tmp_path: Path) -> None:
+    """Sizes, the run, and what the model computes besides."""
+    old, new, said = EDITED[name]
+    found = round_trip(tmp_path, "cerebras", switched_target(), {FILE: (old, new)})
+
+    assert any(said in each.sentence for each in found.differences), [each.sentence for each in found.differences]
+
+
+def test_layers_without_end_are_refused(tmp_path: Path) -> None:
+    """By the key's name, and at once."""
+    edit = {FILE: ("num_hidden_layers: 2", "num_hidden_layers: 99999999")}
+    with pytest.raises(UsageError, match="`num_hidden_layers` must be"):
+        round_trip(tmp_path, "cerebras", switched_target(), edit)

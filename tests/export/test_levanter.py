@@ -131,3 +131,21 @@ def test_what_it_cannot_hold_is_refused_by_row(name: str) -> None:
     (finding,) = caught.value.findings
     assert said in str(finding.received)
     assert finding.hint
+
+
+EDITED = {
+    "steps": ("num_train_steps: 100", "num_train_steps: 50", "steps 50, planned 100"),
+    "batch": ("train_batch_size: 8", "train_batch_size: 16", "batch_size 16, planned 8"),
+    "no batch": ("train_batch_size: 8", "seed: 1", "train_batch_size left out, planned 8"),
+    "floor": ("min_lr_ratio: 0.1", "min_lr_ratio: 0.5", "floor 0.5, planned 0.1"),
+    "an option of the optimizer": ("type: adam\n", "type: adam\n  nesterov: true\n", "nesterov True, planned left out"),
+}
+
+
+@pytest.mark.parametrize("name", list(EDITED))
+def test_what_no_row_says_is_compared_too(name: str, tmp_path: Path) -> None:
+    """The run, and options of the optimizer that the format does not write."""
+    old, new, said = EDITED[name]
+    found = round_trip(tmp_path, "levanter", PLANS["standard"](), {FILE: (old, new)})
+
+    assert any(said in each.sentence for each in found.differences), [each.sentence for each in found.differences]

@@ -238,3 +238,55 @@ def test_the_header_says_what_was_executed_and_never_hides_forced() -> None:
 
     assert "FORCED: it DRIFTS" in text
     assert "Executed: lm-engine 36bad91e on a CPU, unmodified" in text
+
+
+EDITED = {
+    "dropout": ("      softmax_dropout: 0.0\n", "      softmax_dropout: 0.5\n", "softmax_dropout 0.5, planned 0"),
+    "activation": ("activation_function: swiglu", "activation_function: geglu", "activation_function geglu, planned"),
+    "activation without a gate": ("activation_function: swiglu", "activation_function: relu", "gated no, planned yes"),
+    "inner width": ("intermediate_size: 528", "intermediate_size: 512", "feed_forward 512, planned 528"),
+    "groups": ("num_key_value_heads: 6", "num_key_value_heads: 3", "key_value_heads 3, planned 6"),
+    "rotations": ("rope_theta: 10000", "rope_theta: 5000", "5000, planned 10000"),
+    "norms": ("layer_norm_epsilon: 1.0e-05", "layer_norm_epsilon: 0.1", "norm_eps 0.1, planned 1e-05"),
+    "steps": ("num_training_steps: 100", "num_training_steps: 50", "steps 50, planned 100"),
+    "no batch": ("  global_batch_size: 8\n", "", "global_batch_size left out, planned 8"),
+    "an option of the optimizer": (
+        "    lr: 0.01\n",
+        "    lr: 0.01\n    amsgrad: true\n",
+        "amsgrad True, planned left out",
+    ),
+    "another width": ("hidden_size: 192\n", "hidden_size: 384\n", "width 384, planned 192"),
+}
+
+
+@pytest.mark.parametrize("name", list(EDITED))
+def test_what_no_row_says_is_compared_too(name: str, tmp_path: Path) -> None:
+    """Sizes, the run, and what the model computes besides."""
+    old, new, said = EDITED[name]
+    found = round_trip(tmp_path, "lm-engine", switched_target(), {FILE: (old, new)})
+
+    assert any(said in each.sentence for each in found.differences), [each.sentence for each in found.differences]
+
+
+def test_a_size_without_rows_is_compared(tmp_path: Path) -> None:
+    """Width and growth alike leave every rate as it is."""
+    found = round_trip(tmp_path, "lm-engine", without_rows(), {FILE: ("hidden_size: 192", "hidden_size: 384")})
+
+    assert [each.sentence for each in found.differences] == [
+        "all parameters: model_args.pretrained_config.hidden_size 384, planned 192"
+    ]
+
+
+def test_layers_without_end_are_refused(tmp_path: Path) -> None:
+    """By the key's name, and at once."""
+    with pytest.raises(UsageError, match="`num_layers` must be"):
+        round_trip(tmp_path, "lm-engine", switched_target(), {FILE: ("num_layers: 2", "num_layers: 99999999")})
+
+
+def test_a_broken_base_of_rotations_is_refused() -> None:
+    """lm-engine's is a whole number, so 12345.5 would be cut."""
+    made = switched_target()
+    assert made.model is not None
+    model = made.model.model_copy(update={"settings": {**made.model.settings, "rope_theta": 12345.5}})
+    with pytest.raises(UsageError, match="rope_theta"):
+        export_target("lm-engine", in_gauge(made.model_copy(update={"model": model}), None, "multipliers"))

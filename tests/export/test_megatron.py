@@ -255,7 +255,7 @@ MISTAKES: dict[str, tuple[str, str, str, str, str, str]] = {
         "llama", OVERRIDES, "*output_layer.weight", "*lm_head.weight", "eps", "not scaled: that is the base's",
     ),
     "Megatron's own init of writers": (
-        "llama", OVERRIDES, "OUTPUT_STD = {", "OUTPUT_STD = {} and {", "init_std", "off by 0.5",
+        "llama", OVERRIDES, "OUTPUT_STD = {", "OUTPUT_STD = {}  # {", "init_std", "off by 0.5",
     ),
     "the switch over final values": (
         "completep", ARGUMENTS, "--mup-base-hidden-size 192", "--mup-base-hidden-size 64", "init_std",
@@ -328,16 +328,6 @@ def test_the_switch_reads_as_what_it_comes_to(tmp_path: Path) -> None:
 
     assert "without --use-mup" in missing.through
     assert "at a width growth of 1" in silent.through
-
-
-def test_a_flag_that_is_not_read_is_said(tmp_path: Path) -> None:
-    """Nothing of the file is passed over in silence."""
-    edit = {ARGUMENTS: ("  --use-mup\n", "  --use-mup\n  --decoupled-lr 0.1\n")}
-
-    assert (
-        "--decoupled-lr is none of the flags that are read"
-        in round_trip(tmp_path, "megatron", flags_target(), edit).unread
-    )
 
 
 def test_heads_that_grow_are_scaled_by_the_base_head(tmp_path: Path) -> None:

@@ -484,3 +484,62 @@ def test_its_coordinate_check_is_flat_and_not_of_a_mistake(
 
     # the tolerance of hptransfer's own coordinate check
     assert (abs(slope) < 0.15) == (not PLANTED[name]), slope
+
+
+EDITED = {
+    "width": ("n_embd = 192\n", "n_embd = 384\n", "width 384, planned 192"),
+    "heads": ("n_head = 12\n", "n_head = 6\n", "heads 6, planned 12"),
+    "positions": ("block_size = 32\n", "block_size = 64\n", "block_size 64, planned 32"),
+    "dropout": ("dropout = 0.1\n", "dropout = 0.5\n", "dropout 0.5, planned 0.1"),
+    "no dropout": ("dropout = 0.1\n", "", "dropout 0, planned 0.1"),
+    "steps": ("max_iters = 100\n", "max_iters = 50\n", "steps 50, planned 100"),
+}
+
+
+@functools.cache
+def gpt2_of_transformers() -> TargetFile:
+    """A GPT-2 with nanoGPT's activation."""
+    settings = {
+        "n_embd": 64, "n_layer": 2, "n_head": 4, "vocab_size": 128, "n_positions": 32, "activation_function": "gelu",
+    }  # fmt: skip
+    model = HuggingFaceModel.model_validate({"kind": "huggingface", "config": "gpt2", "settings": settings})
+    planned = llama_target("mup", base=BASE, size=WIDER, options=MASTER.options, model=model)
+    assert planned.training is not None
+    cosine = planned.training.model_copy(update={"schedule": "cosine", "steps": 100})
+    return planned.model_copy(update={"training": cosine})
+
+
+@pytest.mark.parametrize("name", list(EDITED))
+def test_what_no_row_says_is_compared_too(name: str, tmp_path: Path) -> None:
+    """Sizes, positions and dropout."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    old, new, said = EDITED[name]
+    found = round_trip(tmp_path, "nanogpt-mup", gpt2_of_transformers(), {FILE: (old, new)})
+
+    assert any(said in each.sentence for each in found.differences), [each.sentence for each in found.differences]
+
+
+def test_a_width_without_rows_and_keys_of_ones_own_are_told(tmp_path: Path) -> None:
+    """A width that no rate follows, and a key whose effect is not known."""
+    edit = {FILE: ("n_embd = 192\n", "n_embd = 384\ndtype = 'float16'\n")}
+    found = round_trip(tmp_path, "nanogpt-mup", of_a_program(), edit)
+
+    assert [each.sentence for each in found.differences] == ["all parameters: n_embd 384, planned 192"]
+    assert any("dtype" in each for each in found.unread)
+
+
+def test_layers_without_end_are_refused(tmp_path: Path) -> None:
+    """By the key's name, and at once."""
+    with pytest.raises(UsageError, match="`n_layer` must be"):
+        round_trip(tmp_path, "nanogpt-mup", target(), {FILE: ("n_layer = 2\n", "n_layer = 99999999\n")})
+
+
+def test_a_llama_is_refused_by_its_own_activation() -> None:
+    """SiLU, not GPT-2's default; and a header names no prediction where there is none."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    with pytest.raises(UsageError) as caught:
+        export_target("nanogpt-mup", in_gauge(llama_target("mup", options=MASTER.options), None, "multipliers"))
+    text = export_target("nanogpt-mup", in_gauge(target(), None, "multipliers"))[FILE]
+
+    assert "the activation silu, where nanoGPT has gelu" in str(caught.value.findings[0].received)
+    assert "the prediction names" not in text

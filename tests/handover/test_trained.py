@@ -95,3 +95,19 @@ def test_clipping_that_was_not_planned_is_a_difference() -> None:
     (found,) = value_differences({"clip": 0.0}, Reading((), "a test", values={"clip": 1.0}))
 
     assert found.sentence == "all parameters: clip 1, planned 0"
+
+
+def test_one_factor_on_every_rate_is_said_once() -> None:
+    """An eighth of the base's rate, at eight times the width: hidden rates alone look as if they were scaled twice."""
+    planned = [Trained("embedding", 0.02, 0.008, 0.0, None), Trained("hidden", 0.02, 0.001, 0.0, None)]
+    used = [Trained("embedding", 0.02, 0.001, 0.0, None), Trained("hidden", 0.02, 0.000125, 0.0, None)]
+    growth = Growth(8.0, 1.0, {"learning_rate": 0.008})
+    (found,) = differences(planned, Reading(used, ""), growth)
+
+    assert found.sentence == (
+        "all parameters: learning_rate 0.001, planned 0.008: all rates are off by 0.125; what the rules scale is "
+        "scaled twice, by 0.125 each time"
+    )
+    # two factors are two differences
+    other = [used[0], planned[1]]
+    assert [each.names for each in differences(planned, Reading(other, ""), growth)] == [("embedding",)]
