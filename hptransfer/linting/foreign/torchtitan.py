@@ -190,6 +190,8 @@ def _values(file: ForeignFile) -> Iterator[GroupValue]:
             if names is None:
                 break
             left -= names
+            if module.value(call.argument("optimizer_name")) == "DistMuon":
+                continue  # its rate is said before a factor of the shape, which the plan has in it
             keywords = _keywords(module, call) or {}
             for key, quantity in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
                 if (node := keywords.get(key)) is not None:
