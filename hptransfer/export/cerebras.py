@@ -77,6 +77,7 @@ class _Cerebras:
     holds: frozenset[Quantity] = frozenset()
 
     about = About(
+        plain=False,
         framework="Cerebras modelzoo",
         read_at=f"Cerebras/modelzoo, commit {COMMIT}",
         itself="divides the rates of matrices inside blocks, their init stds (by the root) and logits by the growth "

@@ -34,6 +34,7 @@ class _Levanter:
     holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
+        plain=False,
         framework="levanter",
         read_at=f"stanford-crfm/levanter, commit {COMMIT}",
         itself="scales nothing; its decay mask leaves out norms, embeddings and biases unless it is written, so it is. "

@@ -68,6 +68,7 @@ class _LmEngine:
     holds: frozenset[Quantity] = frozenset()
 
     about = About(
+        plain=False,
         framework="lm-engine",
         read_at=f"open-lm-engine/lm-engine, commit {COMMIT}",
         itself="divides hidden rates and logits by m_width and hidden init stds by its root, and multiplies residual "

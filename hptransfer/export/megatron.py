@@ -79,6 +79,7 @@ class _Megatron:
     holds = frozenset({Quantity.WEIGHT_DECAY})
 
     about = About(
+        plain=False,
         framework="Megatron-LM",
         read_at=f"commit {COMMIT}",
         itself="with --use-mup, rates, eps and init of hidden matrices, logits and attention are scaled.",

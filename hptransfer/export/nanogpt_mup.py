@@ -48,6 +48,7 @@ class _NanoGptMup:
     holds: frozenset[Quantity] = frozenset()
 
     about = About(
+        plain=False,
         framework="nanoGPT-mup",
         read_at="b2a5e60, branch master; 6f8bc3b, branch completep",
         itself="divides hidden rates and logits by the width's growth and hidden inits by its root; on the branch "

@@ -125,6 +125,7 @@ class _OlmoCore:
     holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
+        plain=False,
         framework="OLMo-core",
         read_at="ai2-olmo-core 3.0.0",
         itself="scales nothing; final values of this size are written. Its blocks multiply what enters the residual "

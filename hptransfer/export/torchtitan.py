@@ -24,6 +24,7 @@ class _Torchtitan:
     holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
+        plain=False,
         framework="torchtitan",
         read_at="wheel 0.3.0",
         itself="scales no rate, decay or eps and multiplies nothing in forward; its stock init depends on role and "

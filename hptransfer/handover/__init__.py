@@ -7,4 +7,21 @@ decoder  the decoder that a target describes, part by part
 switched  what formats share whose frameworks scale by a switch; records of their rules: lm_engine, cerebras, levanter
 """
 
-__all__ = ["cerebras", "decoder", "decoder_settings", "header", "levanter", "lm_engine", "manifest", "megatron", "module_text", "nanogpt_mup", "own_names", "parts", "planned_values", "refused", "switched", "trained"]
+__all__ = [
+    "cerebras",
+    "decoder",
+    "decoder_settings",
+    "header",
+    "levanter",
+    "lm_engine",
+    "manifest",
+    "megatron",
+    "module_text",
+    "nanogpt_mup",
+    "own_names",
+    "parts",
+    "planned_values",
+    "refused",
+    "switched",
+    "trained",
+]

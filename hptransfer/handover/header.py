@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, readable
+from hptransfer.parameterization.notes import is_of_plain_form
 from hptransfer.parameterization.rules import Quantity
 
 #: columns of a line of the header
@@ -27,6 +29,8 @@ class About:
         executed: the framework's code that the project's tests run on what is written, with its version; None: none
             was ever executed, and the file says `unverified`.
         by_hand: what is left to do, a sentence each.
+        plain: whether the files hold the plan in the form without multipliers in `forward`, with an `init_` of their
+            own; else they are in the framework's own form.
     """
 
     framework: str
@@ -34,6 +38,7 @@ class About:
     itself: str
     executed: str | None
     by_hand: tuple[str, ...] = ()
+    plain: bool = True
 
 
 def header(target: TargetFile, name: str, about: About) -> list[str]:
@@ -63,23 +68,11 @@ def commented(lines: Iterable[str], sign: str = "#") -> str:
 
 
 def _sentences(target: TargetFile, name: str, about: About) -> Iterator[str]:
-    base, size = target.base, target.size
     yield f"Written by hptransfer for {about.framework} (format {name}; read at {about.read_at})."
     yield f"hptransfer verify --export THIS_FILE compares it with the plan, sha256 {plan_digest(target)[:16]}."
     yield ""
-    if target.verdict.forced:
-        yield "FORCED: this was written although the evidence does not support it."
-        yield from (f"  FORCED: {' '.join(objection.split())}" for objection in target.verdict.objections)
-    yield f"Verdict: {target.verdict.verdict or 'NOT CHECKED'}. {' '.join(target.verdict.sentence.split())}"
-    if target.scope is not None:
-        word = "covered" if target.scope.covered else "ACCEPTED" if target.scope.accepted else "NOT COVERED"
-        yield f"Scope: {word}. {' '.join(target.scope.sentence.split())}"
-    if target.use is not None and target.use.use == "predicted":
-        yield f"Values: predicted, not tuned: {', '.join(target.use.predicted)}."
-    yield from _prediction(target)
-    yield f"Rules: {target.parameterization} with {target.optimizer}; {_grown(target)}."
-    yield from _scaled(target)
-    yield f"Base: width {base.width}, depth {base.depth}; this run: width {size.width}, depth {size.depth}."
+    yield from _evidence(target)
+    yield ""
     yield f"By itself {about.framework}: {about.itself}"
     yield (
         f"Executed: {about.executed}."
@@ -87,9 +80,71 @@ def _sentences(target: TargetFile, name: str, about: About) -> Iterator[str]:
         else f"UNVERIFIED: no code of {about.framework} was ever executed on what this format writes."
     )
     yield from (f"By hand: {each}" for each in about.by_hand)
-    yield from (f"Note: {note}" for note in target.notes)
+    yield ""
+    yield from _run(target)
+    yield f"Rules: {target.parameterization} with {target.optimizer}; {_grown(target)}."
+    scaled = list(_scaled(target))
+    if scaled:
+        yield (
+            "  In the plain form, where forward multiplies nothing (m_in, m_out: growth of a weight's inputs and "
+            "outputs; m_L: of the depth)"
+            + (":" if about.plain else "; this file trains the same in the framework's own form:")
+        )
+    yield from scaled
+    yield from (f"Note: {note}" for note in target.notes if about.plain or not is_of_plain_form(note))
+    if not about.plain and target.training is not None and target.training.clip is not None:
+        yield (
+            "Note: clipping by the global norm sees the gradients of this form, so a threshold that was tuned in "
+            "another form does not carry over exactly"
+        )
     versions = ", ".join(f"{package} {version}" for package, version in target.provenance.versions.items())
     yield f"Versions of the plan: {versions or 'not said'}."
+
+
+def _evidence(target: TargetFile) -> Iterator[str]:
+    """Verdict, scope and prediction, nothing twice."""
+    verdict, scope = target.verdict, target.scope
+    said = [" ".join(objection.split()) for objection in verdict.objections] if verdict.forced else []
+    if said:
+        yield "FORCED: this was written although the evidence does not support it."
+        yield from (f"  FORCED: {objection}" for objection in said)
+
+    def unless_said(sentence: str) -> str:
+        plain = " ".join(sentence.split())
+        return "" if any(plain in objection for objection in said) else f" {plain}"
+
+    yield f"Verdict: {verdict.verdict or 'NOT CHECKED'}.{unless_said(verdict.sentence)}"
+    if scope is not None:
+        word = "covered" if scope.covered else "ACCEPTED" if scope.accepted else "NOT COVERED"
+        yield f"Scope: {word}.{unless_said(scope.sentence)}"
+    if target.use is not None and target.use.use == "predicted":
+        yield f"Values: predicted, not tuned: {', '.join(target.use.predicted)}."
+    yield from _prediction(target)
+
+
+def _run(target: TargetFile) -> Iterator[str]:
+    """Sizes and hyperparameters: what a reader compares by hand."""
+    base, size, training = target.base, target.size, target.training
+    yield f"Base: width {base.width}, depth {base.depth}, batch size {base.batch_size}, tokens {base.tokens:,}."
+    steps = "" if training is None else f", {training.steps:,} steps"
+    sizes = f"width {size.width}, depth {size.depth}, batch size {size.batch_size}, tokens {size.tokens:,}"
+    yield f"This run: {sizes}{steps}."
+    intervals = target.provenance.intervals or {}
+    values = (
+        f"{name} {value:.6g}" + (f" ({_interval(intervals[name])})" if name in intervals else "")
+        for name, value in target.hyperparameters.items()
+    )
+    yield f"At the base (95% interval of what was tuned): {', '.join(values)}."
+    yield from (f"  {' '.join(each.sentence.split())}" for each in target.extrapolation)
+    yield from (
+        f"  weight decay of {', '.join(each.parameters)} averages over {each.share:.3g} of the run"
+        for each in target.decay_timescale
+    )
+
+
+def _interval(ends: tuple[float | None, float | None]) -> str:
+    low, high = ("open" if end is None or not math.isfinite(end) else f"{end:.4g}" for end in ends)
+    return f"{low} to {high}"
 
 
 def _grown(target: TargetFile) -> str:
@@ -111,7 +166,9 @@ def _scaled(target: TargetFile) -> Iterator[str]:
         # a role that follows several rules is told by names
         said = (
             f"{rule} for "
-            + collapsed_names(group.role if len(rules[group.role]) == 1 else _short(group) for group in groups)
+            + collapsed_names(
+                (group.role if len(rules[group.role]) == 1 else _short(group) for group in groups), len(groups)
+            )
             for rule, groups in by_rule.items()
             if rule
         )

@@ -56,6 +56,19 @@ def attention_note(head_dim: int, base_head_dim: int) -> str | None:
     )
 
 
+#: what notes say of a plan that is applied by its own `init_`, in the form without multipliers
+_OF_PLAIN_FORM = ("`init_`", "hptransfer.scale_logits", "forward multipliers are absorbed")
+
+
+def is_of_plain_form(note: str) -> bool:
+    """Whether a note holds only where the plan is applied as it stands, and not in a framework's own form.
+
+    Args:
+        note: one of a plan's notes, as `plan_notes` or a reading of the model made it.
+    """
+    return any(words in note for words in _OF_PLAIN_FORM)
+
+
 def plan_notes(plan: Plan, table: RuleTable, head_dims: tuple[int, int] | None = None) -> Iterator[str]:
     """Everything worth saying about a plan, one sentence each.
 

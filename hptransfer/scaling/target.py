@@ -67,7 +67,11 @@ def build_target(
     reached = checked.checked if checked else {}
     trained = {LADDERS[axis]: (getattr(recipe.proxy_size, axis), *reached.get(LADDERS[axis], ())) for axis in AXES}
     carried = [each.axis for each in horizon.exponents if each.used]
-    distances = tuple(extrapolation(recipe.base_size, size, described.covers, trained, carried, by_law=bool(laws)))
+    scope = scope_record(ahead)
+    covered = [each.axis for each in scope.axes if each.standing == "covered"] if scope else []
+    distances = tuple(
+        extrapolation(recipe.base_size, size, described.covers, trained, carried, by_law=bool(laws), covered=covered)
+    )
     if recipe.ray is not None:
         distances = tuple(_on_ray(each, recipe, size) if each.axis == "tokens" else each for each in distances)
     return TargetFile(
@@ -80,7 +84,7 @@ def build_target(
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
         ),
-        scope=scope_record(ahead),
+        scope=scope,
         use=UseRecord(use="predicted" if used else "tuned", predicted=used),
         extrapolation=distances,
         parameterization=described.parameterization,
@@ -153,6 +157,7 @@ def extrapolation(
     carried: Collection[str] = (),
     *,
     by_law: bool = False,
+    covered: Collection[str] = (),
 ) -> Iterator[ExtrapolationRecord]:
     """How far the target lies beyond what was checked, one entry per axis of size.
 
@@ -163,6 +168,7 @@ def extrapolation(
         checked: what was trained of each ladder, by its key in `LADDERS`; a run that says nothing is the base's.
         carried: axes along which a measured exponent carries values.
         by_law: whether a law of the ladders carries values on, where no rule does.
+        covered: axes on which the check's extrapolation reaches the target.
     """
     for axis in AXES:
         usual = None if axis in MODEL_AXES else getattr(base, axis)
@@ -173,6 +179,8 @@ def extrapolation(
             unchecked = "by the ladder's law alone"
         elif axis in carried:
             unchecked = "by the exponent that its ladder measured"
+        elif axis in covered:
+            unchecked = "the check's extrapolation covers it"
         sentence = _sentence(axis, target, reached, factor, unchecked)
         yield ExtrapolationRecord(axis=axis, target=target, checked_up_to=reached, factor=factor, sentence=sentence)
 

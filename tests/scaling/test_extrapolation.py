@@ -30,3 +30,14 @@ def test_an_axis_without_rule_is_not_called_theory() -> None:
     }
 
     assert axes["depth"].sentence.endswith("no rule and no check cover it")
+
+
+def test_an_axis_that_the_check_reaches_is_not_said_to_be_uncovered() -> None:
+    """Of a program that applies rules itself no rule is known, and the check's own extrapolation is what covers it."""
+    made = planned(MLP, size=Size(64, 2, 8, 800))
+    checked = {"widths": [16, 32]}
+    (width, *_) = extrapolation(made.base, made.size, frozenset(), checked, covered=["width"])
+
+    assert width.sentence == (
+        "width 64 lies 2 times beyond the largest trained (32): the check's extrapolation covers it"
+    )
