@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from hptransfer.cli.options import Json
 from hptransfer.report.findings import FORMATS
 
 # typer takes choices as enumerations; this one is made of the registry's names
@@ -25,14 +24,18 @@ def lint_command(
     ],
     framework: Annotated[
         str | None,
-        typer.Option(metavar="NAME", help="Default: recognised from each file (docs/lint-foreign.md)."),
+        typer.Option(
+            metavar="NAME", help="Or its format's name. Default: recognised from each file (docs/lint-foreign.md)."
+        ),
     ] = None,
     plan: Annotated[
         Path | None,
         typer.Option(metavar="TARGET", help="A target.yaml, to compare values with.", show_default=False),
     ] = None,
-    output_format: Annotated[FormatName, typer.Option("--format", help="How to print findings.")] = "text",
-    as_json: Json = False,
+    output_format: Annotated[
+        FormatName, typer.Option("--format", help="How to print findings; `--json` is `--format json`.")
+    ] = "text",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as `--format json`.")] = False,
 ) -> int:
     """Look for known traps in configurations of other frameworks: values scaled twice, or rates made one.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +20,12 @@ from hptransfer.linting.reading.settings import ForeignFile
 from hptransfer.linting.reading.text import MAX_BYTES, shown
 from hptransfer.registry import users_code
 
-#: begins the first line of every file that hptransfer exports
-_WRITTEN = "Written by hptransfer for "
+#: the first line of every exported file that says so itself, with the format's name
+_WRITTEN = re.compile(
+    r'^[\s#"\[]*(?:\{?"hptransfer": \[\s*")?Written by hptransfer for .{1,60}?\(format ([\w.-]+);', re.M
+)
+#: names of formats whose files are those of a framework that is called otherwise here
+_FORMATS = {"nanogpt-mup": "nanogpt", "lightning": "torch"}
 #: characters of what could not be read, its path among them
 _LONGEST = 2000
 #: what was not read is named so many times
@@ -71,21 +77,27 @@ def lint_file(path: Path, framework: str | None = None, plan: Planned | None = N
 
     Args:
         path: of the file, whichever form it has.
-        framework: its name, or `module:attribute`; None to recognise it.
+        framework: its name, that of its format, or `module:attribute`; None to recognise it.
         plan: values of the target's plan, to be compared with; None for none.
 
     Raises:
         UsageError: there is no such framework, or rules of a user's own fail.
     """
     if framework is not None:
+        framework = _FORMATS.get(framework, framework)
         FOREIGN_RULES.look_up(framework)
     try:
-        written = _exported(path)
-        if written is not None:
-            note = f"{path} is as hptransfer wrote it: `hptransfer verify --export {path}` compares it with its plan"
+        written, changed = _exported(path)
+        if written is not None and not changed:
+            note = f"{path} is as hptransfer wrote it: `{_verification(path, plan)}` compares it with its plan"
             return FileLint(str(path), written, notes=(note,))
-        file = read_foreign(path).with_plan(plan)
-        name = framework or recognised(file)
+        file = read_foreign(path)
+        exporter = written or _format_of(file)
+        file = file.told(plan and plan.in_format(exporter), exporter)
+        name = framework or _framework_of(file)
+        edited = _edited(path, written, plan)
+        if name is None:
+            return FileLint(str(path), written, warnings=edited, notes=tuple(_notes(file, [], changed=changed)))
     except UsageError as error:
         unreadable = tuple(_unreadable(finding, path) for finding in error.findings)
         return FileLint(str(path), framework, unreadable, unavailable=True)
@@ -97,9 +109,16 @@ def lint_file(path: Path, framework: str | None = None, plan: Planned | None = N
             continue
         for part in parts:
             found[rule.level] += _checked(rule, part, name)
+    found["warning"] += edited
     for level, findings in found.items():
         found[level] = sorted(dict.fromkeys(findings), key=_order)
-    return FileLint(str(path), name, tuple(found["error"]), tuple(found["warning"]), notes=tuple(_notes(file, parts)))
+    return FileLint(
+        str(path),
+        name,
+        tuple(found["error"]),
+        tuple(found["warning"]),
+        notes=tuple(_notes(file, parts, changed=changed)),
+    )
 
 
 def _order(finding: Finding) -> tuple[int, int]:
@@ -121,13 +140,20 @@ def _checked(rule: ForeignRule, file: ForeignFile, name: str) -> Iterator[Findin
             yield Finding(rule.sentence, trap.received, trap.hint or rule.hint, trap.place, rule.code)
 
 
-def _notes(file: ForeignFile, parts: list[ForeignFile]) -> Iterator[str]:
+def _notes(file: ForeignFile, parts: list[ForeignFile], *, changed: bool) -> Iterator[str]:
     unread = list(dict.fromkeys(said for part in parts for said in part.unread))
     if unread:
         more = f", and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
-        yield f"{file.path}: not read: {'; '.join(unread[:_NAMED])}{more}: what may be set there is not called missing"
-    if _WRITTEN in file.text[:400]:
-        yield f"hptransfer wrote {file.path} and it was changed, or lies alone: `hptransfer verify --export` compares"
+        said = "; ".join(unread[:_NAMED]) + more
+        yield f"{file.path}: not read: {said}; a setting that may stand there is not reported as missing"
+    if changed and file.plan is None:
+        command = _verification(Path(file.path), None)
+        yield f"hptransfer wrote {file.path}, and it was changed since: `{command}` compares it with its plan"
+    elif file.exporter is not None and not changed:
+        yield (
+            f"hptransfer wrote {file.path}, which lies outside of its folder: `hptransfer verify --export` compares it "
+            "with its plan inside, beside export.json"
+        )
 
 
 def _unreadable(finding: Finding, path: Path) -> Finding:
@@ -135,12 +161,45 @@ def _unreadable(finding: Finding, path: Path) -> Finding:
     return Finding(finding.rule, received, finding.hint, Place(str(path)), "lint/unreadable")
 
 
-def _exported(path: Path) -> str | None:
-    """Name of the exporter that wrote a file which is still as it was written; None for all others."""
+def _framework_of(file: ForeignFile) -> str | None:
+    """Name of the framework; None of an export whose framework has no rules here."""
+    try:
+        return recognised(file)
+    except UsageError:
+        if file.exporter is None:
+            raise
+        own = _FORMATS.get(file.exporter, file.exporter)
+        return own if own in FOREIGN_RULES.names else None
+
+
+def _format_of(file: ForeignFile) -> str | None:
+    """What the header of an exported file says, wherever it lies now."""
+    found = _WRITTEN.search(file.text)
+    return None if found is None else found[1]
+
+
+def _verification(path: Path, plan: Planned | None) -> str:
+    """The whole command that compares an export with its plan."""
+    other = f" --plan {shlex.quote(str(plan.path))}" if plan is not None and plan.path is not None else ""
+    return f"hptransfer verify --export {shlex.quote(str(path))}{other}"
+
+
+def _edited(path: Path, exporter: str | None, plan: Planned | None) -> tuple[Finding, ...]:
+    """With a plan: that an export was changed is a finding, for rules know a part of what it says only."""
+    if exporter is None or plan is None:
+        return ()
+    rule = "a file that hptransfer exported is compared with its plan after it was changed"
+    received = f"not as the format {exporter} was written; the rules of `lint` see a part of it only"
+    return (Finding(rule, received, f"run `{_verification(path, plan)}`", Place(str(path)), "lint/edited-export"),)
+
+
+def _exported(path: Path) -> tuple[str | None, bool]:
+    """Name of the exporter that wrote a file, and whether it was changed since; None for files of others."""
     try:
         manifest = read_manifest(path)
         digest = hashlib.sha256(bounded_content(path, MAX_BYTES)).hexdigest()
         relative = path.absolute().relative_to(manifest.folder.absolute()).as_posix()
     except (UsageError, OSError, ValueError):
-        return None
-    return manifest.exporter if manifest.files.get(relative) == digest else None
+        return None, False
+    written = manifest.files.get(relative)
+    return (None, False) if written is None else (manifest.exporter, written != digest)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import UsageError
+from hptransfer.errors import RecipeError, UsageError
+from hptransfer.export.base import EXPORTERS
 from hptransfer.parameterization.roles import Role
+from hptransfer.recipe.load import load_recipe
 
 #: relative difference of two values that are the same, written with few digits
 SAME = 2e-3
@@ -30,6 +33,11 @@ class Planned:
         base_depth: where hyperparameters hold as they are.
         model: model_type of a Hugging Face model; None for others.
         settings: of that model's configuration at this size.
+        weight_decay: at the base size; None where none was planned.
+        trained: name of a parameter in the format of the file at hand -> "learning_rate" and "weight_decay" that it is
+            to be trained with; empty where the file is no export.
+        path: of the target's file; None where it was not read from one.
+        target: that the values are of; None where they are said one by one.
     """
 
     learning_rate: float | None
@@ -43,6 +51,10 @@ class Planned:
     beta2: float | None = None
     model: str | None = None
     settings: Mapping[str, object] = field(default_factory=dict)
+    weight_decay: float | None = None
+    trained: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    path: Path | None = None
+    target: TargetFile | None = field(default=None, repr=False, compare=False)
 
     @property
     def width_mult(self) -> float:
@@ -59,6 +71,31 @@ class Planned:
     def several(self) -> bool:
         """Whether parameters are trained with more than one rate."""
         return len({rate for role, rates in self.rates.items() if role != Role.FROZEN for rate in rates}) > 1
+
+    def in_format(self, exporter: str | None) -> Planned:
+        """The same with what a format trains each parameter with, in its names.
+
+        Args:
+            exporter: name of the format; None for a file that is no export.
+        """
+        target = self.target
+        if target is None or not target.parameters or exporter not in EXPORTERS.built_in:
+            return self
+        trained = getattr(found := EXPORTERS.look_up(exporter), "trained", None)
+        # in another gauge the values would have to be moved first, which `verify --export` does
+        if trained is None or found.gauge not in {"plain", target.gauge}:
+            return self
+        try:
+            rows = {
+                each.name: {
+                    "learning_rate": each.learning_rate,
+                    **({} if each.weight_decay is None else {"weight_decay": each.weight_decay}),
+                }
+                for each in trained(target)
+            }
+        except UsageError:  # the format cannot hold this plan: the file is of another
+            return self
+        return replace(self, trained=rows)
 
 
 def same(first: float | None, second: float | None) -> bool:
@@ -86,7 +123,25 @@ def read_planned(path: Path) -> Planned:
     def missing() -> UsageError:
         return UsageError("the target's file must exist", received=str(path), hint="`hptransfer scale` writes it")
 
-    return planned_of(TargetFile.read(path, missing=missing))
+    try:
+        target = TargetFile.read(path, missing=missing)
+    except UsageError:
+        _refuse_recipe(path)
+        raise
+    return replace(planned_of(target), path=path)
+
+
+def _refuse_recipe(path: Path) -> None:
+    """Says of a recipe that it is one."""
+    try:
+        load_recipe(str(path))
+    except (UsageError, RecipeError):
+        return
+    raise UsageError(
+        "`--plan` takes the target.yaml that `hptransfer scale` writes",
+        received=f"{path}, which is a recipe",
+        hint=f"`hptransfer scale {shlex.quote(str(path))}` says where it writes the target.yaml",
+    ) from None
 
 
 def planned_of(target: TargetFile) -> Planned:
@@ -118,6 +173,8 @@ def planned_of(target: TargetFile) -> Planned:
         target.optimizer_values.get("beta2", target.hyperparameters.get("beta2")) if _is_adam(target) else None,
         target.model.name if hugging_face and target.model is not None else None,
         dict(target.model.settings) if hugging_face and target.model is not None else {},
+        target.hyperparameters.get("weight_decay"),
+        target=target,
     )
 
 

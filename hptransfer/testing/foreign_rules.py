@@ -27,6 +27,12 @@ EXAMPLE_PLAN = Planned(
     beta2=0.95,
     model="granite",
     settings={"logits_scaling": 1.0},
+    trained={
+        "layers.0.feed_forward.w1.weight": {"learning_rate": 0.0025, "weight_decay": 0.1},
+        "blocks.0.feed_forward.w1.weight": {"learning_rate": 0.0025, "weight_decay": 0.1},
+        "model.layers.0.mlp.up_proj.weight": {"learning_rate": 0.0025, "weight_decay": 0.1},
+        "norm.weight": {"learning_rate": 0.01, "weight_decay": 0.1},
+    },
 )
 
 

@@ -21,6 +21,7 @@ class Applied:
         rate: what sets the learning rate.
         std: what sets the init std of hidden weights.
         multiplier: what the framework divides by; None where that is not known.
+        elsewhere: whether a file says that its rates are given in another.
     """
 
     framework: str
@@ -28,6 +29,7 @@ class Applied:
     rate: str
     std: str
     multiplier: Callable[[ForeignFile], float | None]
+    elsewhere: Callable[[ForeignFile], bool] = lambda file: False
 
 
 def number(value: float) -> str:
@@ -61,6 +63,8 @@ def applied_rules(applied: Applied, twice: Example, none: Example, std: Example)
     def not_scaled(file: ForeignFile) -> Iterator[Trap]:
         plan, setting = file.plan, file.get(applied.rate)
         if plan is None or setting is None or not plan.hidden or not file.complete or not setting.certain:
+            return
+        if applied.elsewhere(file):
             return
         off = not applied.switch(file) or applied.multiplier(file) == 1
         if off and same(setting.number, plan.learning_rate):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from hptransfer.linting.foreign._group_values import base_values, group_rule
 from hptransfer.linting.foreign._patterns import HUGGING_FACE, searched
 from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, Trap
 from hptransfer.linting.reading.settings import ForeignFile, Setting
@@ -47,6 +48,8 @@ def _file(target: str, *patterns: str) -> str:
     return f"optimizer:\n  _target_: {target}\n  lr: 0.01\n  param_group_overrides:\n{rows}"
 
 
+_EXPORT = "# Written by hptransfer for NeMo Automodel (format automodel; read at 36044ad3).\n"
+
 FRAMEWORK = Framework(
     "NeMo Automodel: its configurations in YAML.",
     "36044ad3",
@@ -73,6 +76,16 @@ FRAMEWORK = Framework(
                 "automodel.yaml",
             ),
             _shadowed,
+        ),
+        group_rule(
+            "automodel",
+            Example(
+                _EXPORT + _file("torch.optim.AdamW", r"mlp\.").replace("0.01", "0.00125"),
+                _EXPORT + _file("torch.optim.AdamW", r"mlp\."),
+                "lr: 0.00125",
+                "automodel.yaml",
+            ),
+            lambda file: base_values(file, "optimizer.lr"),
         ),
     ),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 
 from hptransfer.linting.foreign._against_plan import number, single_rate
+from hptransfer.linting.foreign._group_values import GroupValue, base_values, group_rule
+from hptransfer.linting.foreign._patterns import searched
 from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, Level, Trap
 from hptransfer.linting.foreign.torch import rates_differ
 from hptransfer.linting.planned import same
@@ -148,6 +151,25 @@ def _multipliers(file: ForeignFile) -> Iterator[Trap]:
             yield Trap(setting.place, f"{shown(setting.written)}, planned {planned:g}")
 
 
+def _values(file: ForeignFile) -> Iterator[GroupValue]:
+    """Rows of an exported `hptransfer_hf.py`; of arguments the base's values, which all rows move with."""
+    module, plan = module_of(file), file.plan
+    if plan is None:
+        return
+    if module is None:
+        yield from base_values(file, "learning_rate", "weight_decay")
+        return
+    rows = [value for _, name, value in module.assigned if name == "ROWS" and isinstance(value, ast.List)]
+    for node in rows[0].elts if rows else ():
+        row = module.mapping(node) or {}
+        names = searched(f"^(?:{module.value(row.get('pattern'))})$", tuple(plan.trained)) or ()
+        for name in ("learning_rate", "weight_decay"):
+            if (given := row.get(name)) is not None:
+                yield GroupValue(
+                    names, str(module.value(row["pattern"])), name, module.number(given), module.place(given)
+                )
+
+
 def _rule(
     name: str,
     sentence: str,
@@ -169,6 +191,9 @@ def _script(arguments: str, trainer: str = "optimizers=(optimizer, None)", after
 
 
 _COSINE = ', lr_scheduler_type="cosine_with_min_lr", lr_scheduler_kwargs={{"{}": {}}}'
+_EXPORT = (
+    "# Written by hptransfer for transformers (format huggingface; read at 5.24.0).\nper_device_train_batch_size: 8\n"
+)
 _PLATEAU = ', lr_scheduler_type="reduce_lr_on_plateau", lr_scheduler_kwargs={{"min_lr": {}}}'
 
 FRAMEWORK = Framework(
@@ -255,6 +280,16 @@ FRAMEWORK = Framework(
             ),
             _multipliers,
             needs_plan=True,
+        ),
+        group_rule(
+            "huggingface",
+            Example(
+                _EXPORT + "learning_rate: 0.00125\n",
+                _EXPORT + "learning_rate: 0.01\n",
+                "learning_rate",
+                "training_args.yaml",
+            ),
+            _values,
         ),
     ),
 )

@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterator
 
 from hptransfer.linting.foreign._against_plan import Applied, applied_rules, beta2_rule, number
-from hptransfer.linting.foreign.base import Example, Framework, RuleForm, Trap
+from hptransfer.linting.foreign._commands import last_from, overridden_rule, repeated_rule
+from hptransfer.linting.foreign._group_values import base_values, group_rule
+from hptransfer.linting.foreign.base import Example, ForeignRule, Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.settings import ForeignFile, Setting
+from hptransfer.linting.reading.shell import UNKNOWN
 from hptransfer.linting.reading.text import shown
 
 _PROGRAM = re.compile(r"(^|/)(pretrain|train)_(gpt|bert|t5|mamba|hybrid|vlm|retro|ict|vision\w*)\.py$")
@@ -20,6 +23,26 @@ _OWN_FLAGS = frozenset(
         "num_layers_per_virtual_pipeline_stage", "decoupled_lr", "lr_wsd_decay_style",
     }
 )  # fmt: skip
+#: the array of an exported `megatron_args.sh`
+ARRAY = "HPTRANSFER_ARGS"
+#: flags that an export may set, where the array itself is in another file; a test compares them with the exporter
+EXPORTED = frozenset(
+    {
+        "num_layers", "hidden_size", "ffn_hidden_size", "num_attention_heads", "kv_channels",
+        "group_query_attention", "num_query_groups", "seq_length", "max_position_embeddings", "swiglu", "normalization",
+        "norm_epsilon", "qk_layernorm", "untie_embeddings_and_output_weights", "disable_bias_linear", "add_qkv_bias",
+        "no_bias_gelu_fusion", "position_embedding_type", "rotary_base", "attention_dropout", "hidden_dropout",
+        "use_mup", "mup_base_hidden_size", "mup_base_head_dim", "mup_attn_scale_power", "mup_embedding_mult",
+        "mup_output_mult", "init_method_std", "embedding_init_method_std", "optimizer", "lr", "weight_decay",
+        "adam_beta1", "adam_beta2", "adam_eps", "sgd_momentum", "muon_momentum", "muon_nesterov",
+        "muon_coefficient_type", "muon_num_ns_steps", "muon_scale_mode", "muon_extra_scale_factor", "muon_no_split_qkv",
+        "muon_scalar_optimizer", "global_batch_size", "train_iters", "min_lr", "clip_grad", "lr_decay_style",
+        "lr_decay_iters", "lr_warmup_iters", "lr_wsd_decay_style", "lr_wsd_decay_iters", "decoupled_lr",
+        "decoupled_min_lr",
+    }
+)  # fmt: skip
+#: what the header of an export says where all values are final ones of this size, and the switch scales nothing
+_FINAL = re.compile(r"base\s+(#\s+)?width\s+(#\s+)?at\s+(#\s+)?this\s+(#\s+)?model's\s+(#\s+)?own")
 
 
 def _flags(file: ForeignFile) -> dict[str, Setting]:
@@ -59,10 +82,15 @@ class _Command:
     @property
     def multiplier(self) -> float | None:
         """What the switch divides by; None where that is not known."""
+        if self.final or self.get("mup_base_hidden_size") is None:
+            return 1.0
         width, base = self.number("hidden_size"), self.number("mup_base_hidden_size")
-        if base is None:
-            return 1.0 if self.missing("mup_base_hidden_size") else None
         return width / base if width and base else None
+
+    @property
+    def final(self) -> bool:
+        """Whether the file is an export whose values are those of this size, so that the switch must divide by 1."""
+        return self.file.exporter == "megatron" and _FINAL.search(self.file.text) is not None
 
     @property
     def optimizer(self) -> str:
@@ -83,10 +111,28 @@ def _switch_off(file: ForeignFile) -> Iterator[Trap]:
 
 def _no_base_width(file: ForeignFile) -> Iterator[Trap]:
     command = _Command(file)
-    if command.mup is not None and command.missing("mup_base_hidden_size"):
-        width = command.number("hidden_size")
+    width = command.number("hidden_size")
+    if command.mup is not None and command.final:
+        if command.get("mup_base_hidden_size") is None:
+            said = "no --mup-base-hidden-size in a file whose values are those of this size"
+            yield Trap(command.mup.place, said, _restored(command))
+    elif command.mup is not None and command.missing("mup_base_hidden_size"):
         said = f"no --mup-base-hidden-size: it is taken to be {width:g}, and nothing is scaled" if width else ""
         yield Trap(command.mup.place, said or "no --mup-base-hidden-size: nothing is scaled")
+
+
+def _restored(command: _Command) -> str | None:
+    """The hint for a file of final values; None where its width is not known."""
+    plan, width = command.file.plan, command.number("hidden_size")
+    own = plan.width if plan is not None else width
+    return f"restore `--mup-base-hidden-size {own:g}`, the model's own width" if own else None
+
+
+def _final_values(file: ForeignFile) -> Iterator[Trap]:
+    command = _Command(file)
+    setting, width = command.get("mup_base_hidden_size"), command.number("hidden_size")
+    if command.final and setting is not None and width and setting.number not in (None, width):
+        yield Trap(setting.place, f"{_said(setting)} with --hidden-size {width:g}", _restored(command))
 
 
 def _no_head_dim(file: ForeignFile) -> Iterator[Trap]:
@@ -169,8 +215,31 @@ def _plan_sizes(file: ForeignFile) -> Iterator[Trap]:
             yield Trap(setting.place, f"{_said(setting)}, planned {planned}")
 
 
+def _replaced(file: ForeignFile) -> Iterator[Trap]:
+    for setting in file.replaced:
+        yield Trap(setting.place, f"{_said(setting)}: what it held before is lost")
+
+
+def _is_exported(file: ForeignFile, name: str) -> bool:
+    """Whether the exported array sets a flag: as it stands in the script, or else as an export may."""
+    known = [word for word, source in zip(file.words, file.sources, strict=True) if source == ARRAY]
+    own = {word[2:].partition("=")[0].replace("-", "_") for word in known if word.startswith("--")}
+    return name in (EXPORTED if UNKNOWN in known else own)
+
+
 def _run(flags: str) -> str:
     return "torchrun pretrain_gpt.py --num-layers 2 \\\n    " + flags.replace(" --", " \\\n    --") + "\n"
+
+
+def _final(base: int, rate: float = 0.01) -> str:
+    """An export of final values, shortened."""
+    said = "By itself Megatron-LM: --use-mup stands with its base width at this model's own, where it scales nothing"
+    flags = f"  --num-layers 2\n  --hidden-size 1024\n  --use-mup\n  --mup-base-hidden-size {base}\n  --lr {rate}\n"
+    return f"# Written by hptransfer for Megatron-LM (format megatron; read at 1).\n# {said}.\n{ARRAY}=(\n{flags})\n"
+
+
+def _last_exported(file: ForeignFile) -> int | None:
+    return last_from(file, ARRAY)
 
 
 _rule = RuleForm("megatron", "run.sh", _run)
@@ -181,6 +250,7 @@ _APPLIED = Applied(
     "lr",
     "init_method_std",
     lambda file: _Command(file).multiplier,
+    lambda file: _Command(file).final,
 )
 
 FRAMEWORK = Framework(
@@ -311,6 +381,51 @@ FRAMEWORK = Framework(
             "--mup-base-hidden-size",
             _plan_sizes,
             needs_plan=True,
+        ),
+        ForeignRule(
+            "megatron/final-values",
+            "where an export has final values, `--mup-base-hidden-size` is the model's own width",
+            "Megatron would divide values that are scaled already; the file's header says that they are final.",
+            "restore `--mup-base-hidden-size` with the value of `--hidden-size`",
+            Example(_final(256), _final(1024), "--mup-base-hidden-size", "megatron_args.sh"),
+            _final_values,
+        ),
+        group_rule(
+            "megatron",
+            Example(_final(1024, 0.00125), _final(1024), "--lr", "megatron_args.sh"),
+            lambda file: base_values(file, "lr"),
+        ),
+        overridden_rule(
+            "megatron",
+            '`"${HPTRANSFER_ARGS[@]}"`',
+            "put it in front of the array, or delete it",
+            Example(
+                'torchrun pretrain_gpt.py "${HPTRANSFER_ARGS[@]}" --lr 0.003\n',
+                'torchrun pretrain_gpt.py --lr 0.003 "${HPTRANSFER_ARGS[@]}" --save out\n',
+                "--lr",
+                "run.sh",
+            ),
+            _last_exported,
+            _is_exported,
+        ),
+        repeated_rule(
+            "megatron",
+            Example(_run("--lr 0.01 --lr 0.001"), _run("--lr 0.01 --lr 1e-2"), "--lr 0.001", "run.sh"),
+            _last_exported,
+        ),
+        ForeignRule(
+            "megatron/replaced-array",
+            "an array of flags is assigned once, then added to",
+            "A second assignment throws away what the first one held, before anything used it.",
+            "write `+=` where both are meant, or delete the first",
+            Example(
+                'ARGS=(--num-layers 2 --lr 0.01)\nARGS=(--lr 0.1)\ntorchrun pretrain_gpt.py "${ARGS[@]}"\n',
+                'ARGS=(--num-layers 2 --lr 0.01)\nARGS+=(--seed 1)\ntorchrun pretrain_gpt.py "${ARGS[@]}"\n',
+                "--lr 0.1)",
+                "run.sh",
+            ),
+            _replaced,
+            "warning",
         ),
         *applied_rules(
             _APPLIED,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hptransfer.handover.nanogpt_mup import COMPLETEP_DEFAULTS, DEFAULTS, FILE
 from hptransfer.linting.foreign._against_plan import Applied, applied_rules, number
+from hptransfer.linting.foreign._commands import overridden_rule, repeated_rule
+from hptransfer.linting.foreign._group_values import base_values, group_rule
 from hptransfer.linting.foreign.base import Example, Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.python import names_in
@@ -26,10 +29,18 @@ def _marks(file: ForeignFile) -> tuple[str, ...]:
     names = [each.name for each in file.settings]
     mup = [name for name in names if name.startswith("mup_") and not name.startswith("mup_base_")]
     if file.form == "shell":
+        if _export(file) is not None:
+            return (FILE,)
         program = any(word.rpartition("/")[2] == "train.py" for word in file.words)
         return tuple(mup[:1]) if mup and _OWN & set(names) else ("train.py",) if program and "n_embd" in names else ()
     own = sorted(_OWN & set(names)) + sorted(_OTHERS & set(names))
     return tuple(dict.fromkeys([*mup, *own])) if (mup and own) or len(own) > 3 else ()
+
+
+def _export(file: ForeignFile) -> int | None:
+    """Index of the configuration that hptransfer exported, in a command."""
+    places = [index for index, word in enumerate(file.words) if word.rpartition("/")[2] == FILE]
+    return max(places, default=None)
 
 
 def _said(setting: Setting) -> str:
@@ -85,10 +96,17 @@ def _rate_by_hand(file: ForeignFile) -> Iterator[Trap]:
 def _disabled(file: ForeignFile) -> Iterator[Trap]:
     if not file.on("mup_enabled") or file.on("mup_enable_coord_check_logging"):
         return
-    for name in ("mup_disable_attention_scaling", "mup_disable_hidden_lr_scaling"):
-        setting = file.get(name)
-        if setting is not None and setting.on:
-            yield Trap(setting.place, _said(setting))
+    setting = file.get("mup_disable_hidden_lr_scaling")
+    if setting is not None and setting.on:
+        yield Trap(setting.place, _said(setting))
+
+
+def _plain_attention(file: ForeignFile) -> Iterator[Trap]:
+    setting = file.get("mup_disable_attention_scaling")
+    # a plan, and what is exported of one, are of models that have 1/sqrt(head_dim) at every size
+    known = file.plan is not None or file.exporter is not None or file.on("mup_enable_coord_check_logging")
+    if setting is not None and setting.on and file.on("mup_enabled") and not known:
+        yield Trap(setting.place, _said(setting))
 
 
 def _no_depth(file: ForeignFile) -> Iterator[Trap]:
@@ -134,6 +152,7 @@ def _example(wrong: str, right: str, at: str) -> Example:
 
 
 _ON = "mup_enabled = True\nmup_width_multiplier = 4.0\n"
+_EXPORT = "# Written by hptransfer for nanoGPT-mup (format nanogpt-mup; read at b2a5e60, branch master).\n"
 _APPLIED = Applied(
     "nanogpt",
     lambda file: file.on("mup_enabled") and not file.on("mup_disable_hidden_lr_scaling"),
@@ -190,13 +209,25 @@ FRAMEWORK = Framework(
         ),
         _rule(
             "mup-disabled",
-            "no `mup_disable_*` is on outside of a coordinate check",
-            "They switch off a part of muP, for the step by step figures of a coordinate check.",
-            "delete it, where all of muP is meant",
+            "`mup_disable_hidden_lr_scaling` is off outside of a coordinate check",
+            "It leaves hidden weights with the base's rate, for the step by step figures of a coordinate check.",
+            "delete it, where the rates are meant to be scaled",
             f"{_ON}mup_disable_hidden_lr_scaling = True\n",
             _ON,
             "mup_disable_hidden_lr_scaling",
             _disabled,
+            "warning",
+        ),
+        _rule(
+            "plain-attention",
+            "attention is scaled at this size as at the base",
+            "`mup_disable_attention_scaling` multiplies logits by 1/sqrt(head_dim), else it is 1/head_dim. Either is "
+            "right where the base was tuned with it, and heads keep their size.",
+            "give every size what the base was tuned with, whichever it is",
+            f"{_ON}mup_disable_attention_scaling = True\n",
+            _ON,
+            "mup_disable_attention_scaling",
+            _plain_attention,
             "warning",
         ),
         _rule(
@@ -236,6 +267,36 @@ FRAMEWORK = Framework(
             _example(f"{_ON}learning_rate = 0.0025\n", f"{_ON}learning_rate = 0.01\n", "learning_rate"),
             _example("learning_rate = 0.01\n", f"{_ON}learning_rate = 0.01\n", "learning_rate"),
             _example(f"{_ON}init_std = 0.01\n", f"{_ON}init_std = 0.02\n", "init_std"),
+        ),
+        group_rule(
+            "nanogpt",
+            _example(
+                f"{_ON}{_EXPORT}learning_rate = 0.00125\n", f"{_ON}{_EXPORT}learning_rate = 0.01\n", "learning_rate"
+            ),
+            lambda file: base_values(file, "learning_rate", "weight_decay"),
+        ),
+        overridden_rule(
+            "nanogpt",
+            f"`{FILE}`",
+            "put it in front of that file, or delete it",
+            Example(
+                f"python train.py {FILE} --learning_rate=0.001\n",
+                f"python train.py --learning_rate=0.001 {FILE} --out_dir=a\n",
+                "--learning_rate",
+                "run.sh",
+            ),
+            _export,
+            lambda _, name: name in DEFAULTS or name in COMPLETEP_DEFAULTS,
+        ),
+        repeated_rule(
+            "nanogpt",
+            Example(
+                "python train.py --n_embd=1024 --learning_rate=0.01 --learning_rate=0.001\n",
+                "python train.py --n_embd=1024 --learning_rate=0.01 --learning_rate=1e-2\n",
+                "--learning_rate=0.001",
+                "run.sh",
+            ),
+            _export,
         ),
     ),
 )

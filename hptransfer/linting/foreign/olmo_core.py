@@ -6,8 +6,9 @@ import ast
 from collections.abc import Callable, Iterator
 
 from hptransfer.linting.foreign._against_plan import number
+from hptransfer.linting.foreign._group_values import GroupValue, group_rule
 from hptransfer.linting.foreign._patterns import OLMO_CORE, globbed
-from hptransfer.linting.foreign.base import Framework, RuleForm, Trap
+from hptransfer.linting.foreign.base import Example, Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.python import Call, Module, imported_packages, module_of
 from hptransfer.linting.reading.settings import ForeignFile
@@ -117,6 +118,18 @@ def _not_scaled(module: Module, file: ForeignFile) -> Iterator[Trap]:
             yield Trap(module.place(rate), f"{shown(module.source(rate))} for all; hidden weights need {needed}")
 
 
+def _values(file: ForeignFile) -> Iterator[GroupValue]:
+    module, plan = module_of(file), file.plan
+    if module is None or plan is None:
+        return
+    for call in module.named(_OVERRIDE):
+        globs = [glob for _, glob in _globs(module, call)]
+        names = {name for glob in globs for name in globbed(glob, tuple(plan.trained)) or ()}
+        for key, quantity in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+            if (node := _options(module, call).get(key)) is not None:
+                yield GroupValue(names, ", ".join(globs), quantity, module.number(node), module.place(node))
+
+
 _IMPORTS = "from olmo_core.optim import AdamWConfig, CosWithWarmup, MuonConfig, OptimGroupOverride\n\n"
 _rule = RuleForm("olmo-core", "train.py", lambda text: _IMPORTS + text, _asked)
 
@@ -130,6 +143,7 @@ def _override(glob: str, options: str) -> str:
     return f'OptimGroupOverride(params=["{glob}"], opts=dict({options}))'
 
 
+_EXPORT = f"# Written by hptransfer for OLMo-core (format olmo-core; read at 3.0.0).\n{_IMPORTS}"
 _MATRICES = _override("blocks.*.w_q.weight", "lr=1e-4")
 
 FRAMEWORK = Framework(
@@ -201,6 +215,16 @@ FRAMEWORK = Framework(
             "0.01",
             _not_scaled,
             needs_plan=True,
+        ),
+        group_rule(
+            "olmo-core",
+            Example(
+                _EXPORT + _adamw(_override("blocks.*.feed_forward.w1.weight", "lr=0.0003125, weight_decay=0.1")),
+                _EXPORT + _adamw(_override("blocks.*.feed_forward.w1.weight", "lr=0.0025, weight_decay=0.1")),
+                "0.0003125",
+                "train.py",
+            ),
+            _values,
         ),
     ),
 )

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
-from hptransfer.linting.foreign.base import Framework, RuleForm, Trap
+from hptransfer.linting.foreign._group_values import GroupValue, group_rule
+from hptransfer.linting.foreign._patterns import searched
+from hptransfer.linting.foreign.base import Example, Framework, RuleForm, Trap
 from hptransfer.linting.reading.python import Call, Module, imported_packages, module_of
 from hptransfer.linting.reading.settings import ForeignFile
 from hptransfer.linting.reading.text import shown
@@ -18,8 +20,21 @@ _MUP = frozenset({"MuAdam", "MuAdamW", "MuSGD"})
 
 
 def _marks(file: ForeignFile) -> tuple[str, ...]:
+    if file.form == "json" and file.get("hptransfer.0") is not None and file.get("groups.0.pattern") is not None:
+        return ("hptransfer's groups.json",)
     found = imported_packages(file.tree) if file.tree is not None else set()
     return tuple(f"import {name}" for name in sorted(found & {"torch", "lightning", "pytorch_lightning"}))
+
+
+def _values(file: ForeignFile) -> Iterator[GroupValue]:
+    """Rows of an exported `groups.json`."""
+    names = tuple(file.plan.trained) if file.plan is not None else ()
+    for setting in file.ending("pattern") if file.form == "json" else ():
+        found = searched(f"^(?:{setting.value})$", names) or frozenset()
+        row = setting.name.removesuffix("pattern") + "optimizer."
+        for key, quantity in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+            if (given := file.get(row + key)) is not None:
+                yield GroupValue(found, str(setting.value), quantity, given.number, given.place)
 
 
 def rates_differ(module: Module) -> bool:
@@ -119,6 +134,15 @@ optimizer = torch.optim.AdamW([{"params": hidden, "lr": 1e-3}, {"params": rest, 
 """
 _rule = RuleForm("torch", "train.py", lambda text: _GROUPS + text, _with_groups)
 
+
+def _groups_json(rate: str) -> str:
+    """An export, shortened."""
+    said = "Written by hptransfer for PyTorch (format torch; read at torch 2.13.0)."
+    pattern = r"model\\.layers\\.\\d+\\.mlp\\.up_proj\\.weight"
+    row = f'{{"pattern": "{pattern}",\n "optimizer": {{"lr": {rate}}}}}'
+    return f'{{"hptransfer": ["{said}"],\n "groups": [{row}]}}\n'
+
+
 FRAMEWORK = Framework(
     "Plain PyTorch and Lightning: training scripts. Rules speak where the script builds groups with rates of their "
     "own, or a plan with several rates is named.",
@@ -168,6 +192,7 @@ FRAMEWORK = Framework(
             _resumed,
             "warning",
         ),
+        group_rule("torch", Example(_groups_json("0.0003125"), _groups_json("0.0025"), '"lr"', "groups.json"), _values),
     ),
     broad=True,
 )

@@ -6,8 +6,9 @@ import ast
 from collections.abc import Callable, Iterator
 
 from hptransfer.linting.foreign._against_plan import number
+from hptransfer.linting.foreign._group_values import GroupValue, group_rule
 from hptransfer.linting.foreign._patterns import TORCHTITAN, searched
-from hptransfer.linting.foreign.base import Framework, RuleForm, Trap
+from hptransfer.linting.foreign.base import Example, Framework, RuleForm, Trap
 from hptransfer.linting.planned import same
 from hptransfer.linting.reading.python import Call, Module, imported_packages, module_of
 from hptransfer.linting.reading.settings import ForeignFile
@@ -178,6 +179,25 @@ def _not_scaled(module: Module, file: ForeignFile) -> Iterator[Trap]:
             yield Trap(module.place(where), f"{number(rates[0][1] or 0)} for all; hidden weights need {needed}")
 
 
+def _values(file: ForeignFile) -> Iterator[GroupValue]:
+    module, plan = module_of(file), file.plan
+    if module is None or plan is None:
+        return
+    for calls in _groups(module):
+        left = frozenset(plan.trained)
+        for call, pattern in _patterns(module, calls) or ():
+            names = searched(pattern, tuple(left))
+            if names is None:
+                break
+            left -= names
+            if module.value(call.argument("optimizer_name")) == "DistMuon":
+                continue  # its rate is said before a factor of the shape, which the plan has in it
+            keywords = _keywords(module, call) or {}
+            for key, quantity in (("lr", "learning_rate"), ("weight_decay", "weight_decay")):
+                if (node := keywords.get(key)) is not None:
+                    yield GroupValue(names, pattern, quantity, module.number(node), module.place(node))
+
+
 _IMPORTS = "from torchtitan.components.optimizer import ParamGroupConfig, default_adamw\n\n"
 _rule = RuleForm("torchtitan", "config_registry.py", lambda text: _IMPORTS + text, _asked)
 _ALL = "betas=(0.9, 0.95), eps=1e-8, weight_decay=0.1"
@@ -191,6 +211,8 @@ def _listed(*groups: str) -> str:
     return "groups = [\n" + "".join(groups) + "]\n"
 
 
+_NORM_PLANNED = _group(r"^norm\.weight$", f"lr=0.01, {_ALL}")
+_EXPORT = f"# Written by hptransfer for torchtitan (format torchtitan; read at 0.3.0).\n{_IMPORTS}"
 _REST = _group(".*", f"lr=1e-3, {_ALL}")
 _HEAD = _group(r"^lm_head\.weight$", f"lr=2e-3, {_ALL}")
 _CONFIG = """\
@@ -293,6 +315,16 @@ FRAMEWORK = Framework(
             "0.01",
             _not_scaled,
             needs_plan=True,
+        ),
+        group_rule(
+            "torchtitan",
+            Example(
+                _EXPORT + _listed(_group(r"feed_forward\.w1", f"lr=0.0003125, {_ALL}"), _NORM_PLANNED),
+                _EXPORT + _listed(_group(r"feed_forward\.w1", f"lr=0.0025, {_ALL}"), _NORM_PLANNED),
+                "0.0003125",
+                "config_registry.py",
+            ),
+            _values,
         ),
     ),
 )

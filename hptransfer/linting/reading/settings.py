@@ -65,10 +65,13 @@ class ForeignFile:
         text: all of the file, as read.
         settings: in the order of the file.
         words: of a script's command, each as it is after expansion; of other forms none.
+        sources: of each word, the variable that it came from whole; "" where it stands in the command itself.
         tree: of a Python file.
         unread: what could not be known without running it, a sentence each; what is missing may be there.
         commands: of a script, each of its commands as a file of its own; of other forms none.
+        replaced: arrays of a script that were assigned anew before anything used them.
         plan: the target's, where one was named.
+        exporter: name of the format that hptransfer wrote the file in, edited since or not; None for files of others.
         kept: what rules have worked out from the file alone, so that the next need not do it again.
     """
 
@@ -77,10 +80,13 @@ class ForeignFile:
     text: str
     settings: tuple[Setting, ...] = ()
     words: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     tree: ast.Module | None = None
     unread: tuple[str, ...] = ()
     commands: tuple[ForeignFile, ...] = ()
+    replaced: tuple[Setting, ...] = ()
     plan: Planned | None = None
+    exporter: str | None = None
     kept: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     _by_name: dict[str, Setting] = field(default_factory=dict, repr=False, compare=False)
 
@@ -137,10 +143,12 @@ class ForeignFile:
         """
         return (each for each in self.settings if each.name == name or each.name.endswith(f".{name}"))
 
-    def with_plan(self, plan: Planned | None) -> ForeignFile:
-        """The same file, to be compared with a plan.
+    def told(self, plan: Planned | None, exporter: str | None) -> ForeignFile:
+        """The same file, with what is known of it from elsewhere.
 
         Args:
-            plan: the target's; None for none.
+            plan: the target's, to be compared with; None for none.
+            exporter: name of the format that hptransfer wrote it in; None for files of others.
         """
-        return replace(self, plan=plan, commands=tuple(each.with_plan(plan) for each in self.commands), _by_name={})
+        commands = tuple(each.told(plan, exporter) for each in self.commands)
+        return replace(self, plan=plan, exporter=exporter, commands=commands, _by_name={})

@@ -46,7 +46,7 @@ class _Word:
 
 @dataclass(frozen=True, slots=True)
 class _Expanded:
-    """A word after expansion: as it is, as it was written, and whether more words than one may stand there."""
+    """A word after expansion: as it is, as it was written, whether more words than one may stand there, and whence."""
 
     text: str
     raw: str
@@ -55,6 +55,7 @@ class _Expanded:
     certain: bool = True
     open: bool = False
     many: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class _Script:
     depth: int = 0
     total: int = 0
     used: set[str] = field(default_factory=set)
+    replaced: list[Setting] = field(default_factory=list)
 
     def read(self, lines: Iterator[list[_Word] | _Assignment]) -> None:
         for line in lines:
@@ -99,8 +101,12 @@ class _Script:
 
     def _assign(self, line: _Assignment) -> None:
         expanded = self._expanded(line.words)
-        before = self.variables.get(line.name, []) if line.more else []
+        before = self.variables.get(line.name, self._set_elsewhere(line)) if line.more else []
         perhaps = self.depth > 0 or line.perhaps
+        anew = line.array and not line.more and not perhaps and line.name not in self.used
+        if anew and line.words and self.variables.get(line.name):
+            place = Place(self.path, line.words[0].line, line.words[0].column)
+            self.replaced.append(Setting(line.name, None, f"{line.name}=(", place, known=False))
         if self.total > MAX_CHARACTERS:
             self.variables[line.name] = None
         elif perhaps and not line.more:
@@ -117,6 +123,13 @@ class _Script:
                 before.append(replace(last, text=last.text + first.text, raw=last.raw + first.raw, certain=certain))
             before.extend(expanded)
             self.variables[line.name] = before
+
+    def _set_elsewhere(self, line: _Assignment) -> list[_Expanded]:
+        """What an array that this script only adds to may hold before: it is another file's."""
+        if not line.array or not line.words:
+            return []
+        first, said = line.words[0], f"${{{line.name}[@]}}"
+        return [_Expanded(UNKNOWN, said, first.line, first.column, open=True, many=True, source=line.name)]
 
     def _expanded(self, words: list[_Word]) -> list[_Expanded]:
         found: list[_Expanded] = []
@@ -138,7 +151,8 @@ class _Script:
             value = self.variables.get(name)
             if value is not None:
                 whole = word.pieces[0][1] == '"' and not alone["all"]
-                yield from self._words_of(value, word, whole=whole)
+                for each in self._words_of(value, word, whole=whole):
+                    yield each if each.source else replace(each, source=name)
                 return
         text, split = "", False
         for piece, kind in word.pieces:
@@ -151,7 +165,8 @@ class _Script:
             unknown = UNKNOWN in part
             raw = word.raw if unknown else part
             alone_there = unknown and (many or (unquoted and part == UNKNOWN))
-            yield _Expanded(part, raw, word.line, word.column, open=alone_there, many=unknown and many)
+            source = alone["plain"] or alone["name"] if alone is not None else ""
+            yield _Expanded(part, raw, word.line, word.column, open=alone_there, many=unknown and many, source=source)
 
     def _words_of(self, value: list[_Expanded], word: _Word, *, whole: bool) -> Iterator[_Expanded]:
         for each in value:
@@ -355,11 +370,11 @@ def read_script(text: str, path: str) -> ForeignFile:
     script = _Script(path)
     script.read(_Lexer(text).commands())
     commands = [_command(path, text, words) for words in script.commands]
-    commands = [each for each in commands if each.settings]
+    commands = [replace(each, replaced=tuple(script.replaced), _by_name={}) for each in commands if each.settings]
     unused = [each for name, value in script.variables.items() if name not in script.used for each in value or ()]
     if not commands:
         leftover = replace(_command(path, text, _split(unused)), unread=("the script that uses these variables",))
-        commands = [leftover] if leftover.settings else []
+        commands = [replace(leftover, replaced=tuple(script.replaced), _by_name={})] if leftover.settings else []
     return ForeignFile(
         path,
         "shell",
@@ -368,6 +383,7 @@ def read_script(text: str, path: str) -> ForeignFile:
         words=tuple(word for command in commands for word in command.words),
         unread=tuple(dict.fromkeys(said for command in commands for said in command.unread)),
         commands=tuple(commands),
+        replaced=tuple(script.replaced),
     )
 
 
@@ -413,7 +429,15 @@ def _command(path: str, text: str, words: list[_Expanded]) -> ForeignFile:
                 word.certain,
             )
         )
-    return ForeignFile(path, "shell", text, tuple(settings), tuple(word.text for word in words), unread=tuple(unread))
+    return ForeignFile(
+        path,
+        "shell",
+        text,
+        tuple(settings),
+        tuple(word.text for word in words),
+        tuple(word.source for word in words),
+        unread=tuple(unread),
+    )
 
 
 def _is_value(word: str) -> bool:
