@@ -205,7 +205,7 @@ def test_a_script_that_holds_final_values_whole(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_flags_behind_the_exported_array(tmp_path: Path, script: str, expected: list[str]) -> None:
-    """argparse takes the last one."""
+    """Argparse takes the last one."""
     (tmp_path / "run.sh").write_text(f"source export/megatron/megatron_args.sh\n{script}\n")
 
     assert codes(lint_file(tmp_path / "run.sh", "megatron")) == expected
@@ -267,7 +267,7 @@ def test_a_switch_of_rates_in_an_export_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_keys_behind_the_exported_configuration(tmp_path: Path, command: str, expected: list[str]) -> None:
-    """nanoGPT's configurator goes through its arguments in their order; the script is recognised by the file's name."""
+    """NanoGPT's configurator goes through its arguments in their order; the script is recognised by the file's name."""
     (tmp_path / "run.sh").write_text(command + "\n")
     result = lint_file(tmp_path / "run.sh")
 
