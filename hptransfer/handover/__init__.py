@@ -24,4 +24,5 @@ __all__ = [
     "refused",
     "switched",
     "trained",
+    "writing",
 ]
