@@ -56,6 +56,5 @@ def export_command(
     written = write_exports(output or plan.parent / "export", exports, plan, plan_digest(target))
     for name, files in written.files.items():
         print(describe_exported(name, files))
-    for sentence in written.sentences:
-        print(sentence, file=sys.stderr)
+    sys.stderr.write(written.said)
     return 0

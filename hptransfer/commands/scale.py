@@ -92,8 +92,7 @@ def scale_command(
     if kept is not None:
         print(describe_kept(path, kept), file=sys.stderr)
     written = write_exports(path.parent / "export", result.exports, path, plan_digest(result.target))
-    for sentence in written.sentences:
-        print(sentence, file=sys.stderr)
+    sys.stderr.write(written.said)
     if as_json:
         print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))
     else:

@@ -165,7 +165,7 @@ def require_regular(manifest: Manifest) -> None:
     """Nothing in a folder of exported files may be one that does not end, which the files' own code could read.
 
     Args:
-        manifest: of the folder.
+        manifest: names the folder and what was written to it.
 
     Raises:
         UsageError: something there is a pipe, a device or a socket, or a link to one; or what an exporter wrote is

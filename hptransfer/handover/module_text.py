@@ -251,7 +251,7 @@ def decay_steps(training: TrainingRecord) -> int:
     """Steps over which the schedule `wsd` decays, none of them in the warmup; 0: it never decays.
 
     Args:
-        training: of the target.
+        training: of the target, whose schedule is known.
     """
     rising = round((training.warmup or 0.0) * training.steps)
     share = DECAY_SHARE if training.decay_share is None else training.decay_share

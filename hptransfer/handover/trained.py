@@ -79,7 +79,7 @@ def start_mean(group: ParameterGroup) -> float:
     """Mean of what a parameter starts at; of one that is left as the model has it, the factor on that.
 
     Args:
-        group: of a plan.
+        group: one row of a plan, frozen or not.
     """
     if group.init_std is not None:
         return 0.0

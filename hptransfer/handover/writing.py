@@ -28,10 +28,10 @@ class Written:
     kept: tuple[Path, ...]
 
     @property
-    def sentences(self) -> tuple[str, ...]:
-        """What a person must know of files that stay."""
-        return tuple(
-            f"{path} is of an earlier export and is not written any more; it was edited, so it stays: remove it"
+    def said(self) -> str:
+        """What a person must know of files that stay, a line each; empty where none does."""
+        return "".join(
+            f"{path} is of an earlier export and is not written any more; it was edited, so it stays: remove it\n"
             for path in self.kept
         )
 

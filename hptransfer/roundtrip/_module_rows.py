@@ -41,7 +41,7 @@ def rows_of(
 
     Args:
         model: whose parameters are in the groups.
-        made: the optimizer.
+        made: one of torch's optimizers, or a subclass.
         peaks: of each of its groups.
         starts: of each parameter by name.
     """
@@ -109,7 +109,7 @@ def own_settings(model: nn.Module, made: torch.optim.Optimizer) -> tuple[Differe
 
     Args:
         model: whose parameters are in the groups.
-        made: the optimizer.
+        made: one of torch's optimizers, or a subclass.
     """
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     kind: Any = type(made)
