@@ -3,14 +3,4 @@
 base  what an exporter is; `EXPORTERS` is the registry, `export_target` calls one of them
 """
 
-__all__ = [
-    "_torchtitan_plan",
-    "automodel",
-    "base",
-    "bsh",
-    "deepspeed",
-    "huggingface",
-    "lightning",
-    "olmo_core",
-    "torchtitan",
-]
+__all__ = ["_torchtitan_plan", "automodel", "base", "bsh", "deepspeed", "lightning", "olmo_core", "torchtitan"]
