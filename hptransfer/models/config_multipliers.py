@@ -150,7 +150,7 @@ def writes_behind(name: str, key: ConfigKey) -> bool:
 
     Args:
         name: of the parameter, or its pattern with `*` for numbers.
-        key: of the model's family.
+        key: one of those of the model's family.
     """
     return key.use == "branch" and name.removesuffix(".weight").removesuffix(".bias").endswith(key.writers)
 
@@ -170,7 +170,7 @@ def factor_of(key: ConfigKey, model_type: str, settings: Mapping[str, Any], valu
     """What a key multiplies by, over the base's.
 
     Args:
-        key: of the model's family.
+        key: one of those of the model's family.
         model_type: as a `config.json` has it.
         settings: of the recipe's model; with the class's defaults they are the values at the base.
         values: key -> value at the planned size, as `config_values` gives them.

@@ -28,7 +28,8 @@ _HARMLESS = (
     "output_dir", "overwrite_", "do_", "eval_", "per_device_eval", "prediction_", "log", "report_to", "run_name",
     "save_", "load_best", "metric_", "greater_", "push_", "hub_", "project", "trackio", "disable_tqdm", "dataloader_",
     "data_seed", "seed", "use_cpu", "ddp_", "gradient_checkpointing", "torch_compile", "torch_empty", "remove_unused",
-    "label_names", "include_", "resume_", "skip_memory", "past_index", "length_column", "restore_", "ignore_data", "batch_eval",
+    "label_names", "include_", "resume_", "skip_memory", "past_index", "length_column", "restore_", "ignore_data",
+    "batch_eval",
 )  # fmt: skip
 #: keys of a configuration that train nothing, or that are read in another way
 _NO_MATTER = frozenset(
@@ -56,8 +57,8 @@ def argument_values(args: Any, model: nn.Module, *, built: bool) -> dict[str, fl
     """Batch, duration and precision, by the names of `Reading.values`.
 
     Args:
-        args: TrainingArguments.
-        model: that is trained.
+        args: TrainingArguments that transformers made of the file.
+        model: whose parameters Trainer is given.
         built: whether the files build it; of one of the user's own code the precision of its weights is not known.
     """
     values: dict[str, float | str] = {
@@ -77,9 +78,9 @@ def unread_arguments(transformers: Any, content: Mapping[str, Any], args: Any) -
     """Keys of training_args.json that are not compared, a sentence each.
 
     Args:
-        transformers: the library.
-        content: of training_args.json.
-        args: TrainingArguments of it.
+        transformers: the library, as it was imported.
+        content: keys and values of training_args.json.
+        args: TrainingArguments that transformers made of it.
 
     Raises:
         UsageError: Trainer would train otherwise by a key that no plan has.
@@ -102,8 +103,8 @@ def moved_base(base: Mapping[str, float], args: Any) -> Iterator[str]:
     """Values of training_args.json that all rows follow and that are not those that were written, a sentence each.
 
     Args:
-        base: `BASE` of the written module.
-        args: TrainingArguments.
+        base: the written module's `BASE`, by row's quantity.
+        args: TrainingArguments that transformers made of the file.
     """
     for key, name in (("learning_rate", "learning_rate"), ("weight_decay", "weight_decay"), ("eps", "adam_epsilon")):
         used = getattr(args, name)
@@ -121,7 +122,7 @@ def configuration_values(used: Any, planned: Any, names: list[str], said: frozen
     Args:
         used: configuration of the model that the files build.
         planned: configuration of the recipe's model at this size.
-        names: of the model's parameters.
+        names: full names of the model's parameters.
         said: names of facts that the plan says, which are compared one by one.
 
     Raises:
@@ -205,9 +206,9 @@ def shared(groups: list[dict[str, Any]], key: str, entry: int | None = None) -> 
     """A value of all groups that have it; where they differ all of them, as text; None where none has it.
 
     Args:
-        groups: of optimizers.
-        key: of the groups.
-        entry: of a value that is a tuple.
+        groups: of one or more optimizers.
+        key: that torch's groups may have.
+        entry: position in a value that is a tuple.
     """
     found = dict.fromkeys(
         (group[key] or "original" if key == "adjust_lr_fn" else group[key] if entry is None else group[key][entry])

@@ -138,7 +138,7 @@ def _fresh(transformers: Any, target: TargetFile) -> nn.Module:
     """The recipe's model at the target's size as its own code starts it; within `recorded_init`.
 
     Args:
-        transformers: the library.
+        transformers: the library, as it was imported.
         target: gives the model's settings, and keys of its configuration that hold multipliers.
     """
     model = target.model
