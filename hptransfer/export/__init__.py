@@ -4,13 +4,19 @@ base  what an exporter is; `EXPORTERS` is the registry, `export_target` calls on
 """
 
 __all__ = [
+    "_megatron_flags",
     "_torchtitan_plan",
     "automodel",
     "base",
     "bsh",
+    "cerebras",
     "deepspeed",
     "huggingface",
+    "levanter",
     "lightning",
+    "lm_engine",
+    "megatron",
+    "nanogpt_mup",
     "olmo_core",
     "torchtitan",
 ]

@@ -16,6 +16,7 @@ __all__ = [
     "lm_engine",
     "manifest",
     "megatron",
+    "megatron_arguments",
     "module_text",
     "nanogpt_mup",
     "own_names",

@@ -274,7 +274,13 @@ def _together(single: Iterable[Difference]) -> Iterator[Difference]:
     families: dict[tuple[object, ...], list[Difference]] = {}
     for each in single:
         values = (None, None) if each.quantity == "parameter" else (each.planned, each.used)
-        key = (layer_template(each.names[0]), each.quantity, *values, each.used is None, each.cause)
+        key = (
+            layer_template(each.names[0]) if each.names else "",
+            each.quantity,
+            *values,
+            each.used is None,
+            each.cause,
+        )
         families.setdefault(key, []).append(each)
     for family in families.values():
         first = family[0]
