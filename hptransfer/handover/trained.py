@@ -196,7 +196,8 @@ def _one_rate(single: list[Difference], wanted: Mapping[str, Trained], growth: G
     """Where every rate is off by one factor, the base's rate is what differs, so that is said once."""
     rates = {each.names[0]: each for each in single if each.quantity == "learning_rate"}
     base = growth.base.get("learning_rate")
-    if not base or len(rates) < 2 or set(rates) != {name for name, each in wanted.items() if each.learning_rate}:
+    families = {layer_template(name) for name in rates}
+    if not base or len(families) < 2 or set(rates) != {name for name, each in wanted.items() if each.learning_rate}:
         return single
     factors = [float(each.used or 0.0) / float(each.planned or 1.0) for each in rates.values()]
     if not all(math.isclose(factor, factors[0], rel_tol=EXACT) for factor in factors):
