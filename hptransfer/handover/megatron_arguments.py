@@ -25,7 +25,7 @@ def array_words(path: Path) -> list[str]:
     """The words of the array; no shell is run.
 
     Args:
-        path: of `megatron_args.sh`.
+        path: of the `megatron_args.sh` that is read.
 
     Raises:
         UsageError: the file is missing or no text, or it holds anything but comments and one array of literal words.
@@ -38,8 +38,8 @@ def words_of(text: str, name: str) -> list[str]:
     """As `array_words`, of the file's text.
 
     Args:
-        text: of the whole file.
-        name: of the file, for messages.
+        text: of the whole exported file.
+        name: of the file, for the messages.
 
     Raises:
         UsageError: it holds anything but comments and one array of literal words.
@@ -102,7 +102,7 @@ def require_usable(flags: Flags) -> None:
     """What Megatron-LM stops at, and what no record is made of.
 
     Args:
-        flags: of the file.
+        flags: all that the file has.
 
     Raises:
         UsageError: a value is missing or out of its range; the message has the flag's name.
@@ -162,7 +162,7 @@ def apart(flags: Flags, written: Flags, names: Iterable[str]) -> list[Difference
     """Flags that are not as an exporter writes them.
 
     Args:
-        flags: of the file.
+        flags: all that the file has.
         written: what the plan's export has.
         names: of the flags that are compared.
     """

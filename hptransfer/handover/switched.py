@@ -165,7 +165,7 @@ def leaves(content: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
     Args:
         content: mappings and lists of plain data.
-        place: of the content itself.
+        place: where the content itself is.
     """
     if isinstance(content, Mapping):
         for key, inner in content.items():
@@ -198,7 +198,7 @@ def in_sections(content: Any, written: Mapping[str, Any], sections: tuple[str, .
     """Places and values of a file that an export decides: what it wrote, and what was added to its own sections.
 
     Args:
-        content: of the file.
+        content: of the file that was read.
         written: place -> value, as the exporter writes it.
         sections: places with everything in them, for example "optimizer."; other additions are the user's own.
     """
@@ -209,7 +209,7 @@ def key_of(place: str) -> str:
     """The last key of a place, without its number in a list.
 
     Args:
-        place: as `leaves` gives it.
+        place: in the form of `leaves`.
     """
     return place.rpartition(".")[2].partition("[")[0]
 

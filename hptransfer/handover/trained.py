@@ -198,7 +198,8 @@ def _one_rate(single: list[Difference], wanted: Mapping[str, Trained], growth: G
     """Where every rate is off by one factor, the base's rate is what differs, so that is said once."""
     rates = {each.names[0]: each for each in single if each.quantity == "learning_rate"}
     base = growth.base.get("learning_rate")
-    if not base or len(rates) < 2 or set(rates) != {name for name, each in wanted.items() if each.learning_rate}:
+    families = {layer_template(name) for name in rates}
+    if not base or len(families) < 2 or set(rates) != {name for name, each in wanted.items() if each.learning_rate}:
         return single
     factors = [float(each.used or 0.0) / float(each.planned or 1.0) for each in rates.values()]
     if not all(math.isclose(factor, factors[0], rel_tol=EXACT) for factor in factors):
@@ -276,7 +277,13 @@ def _together(single: Iterable[Difference]) -> Iterator[Difference]:
     families: dict[tuple[object, ...], list[Difference]] = {}
     for each in single:
         values = (None, None) if each.quantity == "parameter" else (each.planned, each.used)
-        key = (layer_template(each.names[0]), each.quantity, *values, each.used is None, each.cause)
+        key = (
+            layer_template(each.names[0]) if each.names else "",
+            each.quantity,
+            *values,
+            each.used is None,
+            each.cause,
+        )
         families.setdefault(key, []).append(each)
     for family in families.values():
         first = family[0]

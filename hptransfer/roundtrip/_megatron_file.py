@@ -23,7 +23,7 @@ def read_python(path: Path) -> Python:
     """What the file adds; it is parsed, not run.
 
     Args:
-        path: of the file.
+        path: of the exported Python file.
 
     Raises:
         UsageError: it is missing or damaged, or its code is not that which the exporter writes.

@@ -17,7 +17,8 @@ from hptransfer.handover.megatron import read_flags
 from hptransfer.handover.megatron_arguments import words_of
 from hptransfer.scaling.groups import in_gauge
 from hptransfer.scaling.verify_export import verify_export
-from tests.export.test_megatron import (
+from tests.support.exported import llama_target, round_trip, write_export
+from tests.support.megatron import (
     ARGUMENTS,
     GPT,
     OVERRIDES,
@@ -27,7 +28,6 @@ from tests.export.test_megatron import (
     plan,
     with_floor,
 )
-from tests.support.exported import llama_target, round_trip, write_export
 
 
 @cache
