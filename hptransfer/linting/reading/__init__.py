@@ -8,4 +8,4 @@ documents  YAML and JSON, leaf by leaf
 python     Python by `ast`: calls, their arguments, values that are constant
 """
 
-__all__ = ["files", "python", "settings", "text"]
+__all__ = ["files", "python", "settings", "shell", "text"]
