@@ -13,26 +13,43 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.export.base import EXPORTERS
+from hptransfer.handover.nanogpt_mup import branch_named
 from hptransfer.linting.foreign.megatron import EXPORTED
 from hptransfer.linting.foreign_files import FileLint, lint_file
 from hptransfer.linting.planned import Planned, planned_of, read_planned
+from hptransfer.recipe.model_sections import FactoryModel
 from hptransfer.sizes import Size
-from tests.export import test_nanogpt_mup
 from tests.support.exported import BASE, llama_target, write_export
-from tests.support.switched import GPT2, switched_target, without_rows
+from tests.support.switched import DEEPER, GPT2, WIDER, switched_target, without_rows
+
+
+def nanogpt_target(parameterization: str = "mup", size: Size = WIDER) -> TargetFile:
+    """A nanoGPT's target, under the rules that a branch of nanoGPT-mup has."""
+    branch = branch_named(parameterization)
+    section = FactoryModel.model_validate(
+        {
+            "kind": "factory",
+            "factory": "tests.support.nanogpt:nanogpt",
+            "preset": "nanogpt",
+            "context": 32,
+            "arguments": {"head_dim": 16, "smaller_writers": branch.name == "master"},
+        }
+    )
+    return switched_target(parameterization, size=size, options=branch.options, model=section)
+
 
 PLANS: dict[str, Callable[[], TargetFile]] = {
     "mup": lambda: llama_target("mup"),
     "completep": llama_target,
-    "completep, cosine": lambda: switched_target("completep", size=Size(192, 4, 8, 8192)),
+    "completep, cosine": lambda: switched_target("completep", size=DEEPER),
     "muon": lambda: llama_target("mup", optimizer="muon"),
     "sgd": lambda: llama_target("mup", optimizer="sgd"),
     "at the base": lambda: llama_target("mup", size=BASE),
     "switched": switched_target,
     "standard": lambda: switched_target("standard"),
     "gpt2": lambda: switched_target(model=GPT2),
-    "nanogpt": test_nanogpt_mup.target,
-    "nanogpt, completep": lambda: test_nanogpt_mup.target("completep", test_nanogpt_mup.DEEPER),
+    "nanogpt": nanogpt_target,
+    "nanogpt, completep": lambda: nanogpt_target("completep", DEEPER),
     "without rows": without_rows,
 }
 
@@ -71,7 +88,7 @@ def exported(folder: Path, name: str, plans: Iterable[str] = PLANS) -> Iterator[
 @pytest.mark.parametrize("name", [each for each in EXPORTERS.built_in if each != "hptransfer"])
 @pytest.mark.parametrize("some", [FEW, pytest.param(tuple(PLANS), marks=pytest.mark.slow)], ids=["few", "all"])
 def test_nothing_is_found_in_any_export(tmp_path: Path, name: str, some: tuple[str, ...]) -> None:
-    """Each built-in format, each plan that it holds, each file: as written, with an edit that changes nothing, alone."""
+    """Each built-in format, plan that it holds and file: as written, with an edit that changes nothing, alone."""
     plans = set()
     for plan, target, path in exported(tmp_path, name, some):
         plans.add(plan)
@@ -87,6 +104,7 @@ def test_nothing_is_found_in_any_export(tmp_path: Path, name: str, some: tuple[s
     assert plans, "no plan of this test can be held"
 
 
+BASE_RATE = "learning rate 0.00125 for the base, planned 0.01"
 LR = '"learning_rate": 0.01'
 HIDDEN = "lr=0.003333333333333333, weight_decay=0.30000000000000004"
 
@@ -114,8 +132,8 @@ HIDDEN = "lr=0.003333333333333333, weight_decay=0.30000000000000004"
             "torch", "groups.json", '"lr": 0.0016666666666666666', '"lr": 0.0002',
             r"learning rate 0.0002 for model\.layers\.\d+\.self_attn\.o_proj\.weight, planned 0.00166667",
         ),
-        ("automodel", "automodel.yaml", "  lr: 0.01", "  lr: 0.00125", "learning rate 0.00125 for the base, planned 0.01"),
-        ("megatron", "megatron_args.sh", "--lr 0.01", "--lr 0.00125", "learning rate 0.00125 for the base, planned 0.01"),
+        ("automodel", "automodel.yaml", "  lr: 0.01", "  lr: 0.00125", BASE_RATE),
+        ("megatron", "megatron_args.sh", "--lr 0.01", "--lr 0.00125", BASE_RATE),
     ],
 )  # fmt: skip
 def test_a_value_that_the_plan_decides_is_an_error(
@@ -205,7 +223,11 @@ def test_a_script_that_holds_final_values_whole(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_flags_behind_the_exported_array(tmp_path: Path, script: str, expected: list[str]) -> None:
+<<<<<<< HEAD
     """Argparse takes the last one."""
+=======
+    """The last one wins in argparse."""
+>>>>>>> fix-lint
     (tmp_path / "run.sh").write_text(f"source export/megatron/megatron_args.sh\n{script}\n")
 
     assert codes(lint_file(tmp_path / "run.sh", "megatron")) == expected
@@ -244,7 +266,7 @@ def test_every_flag_that_is_exported_is_known(tmp_path: Path) -> None:
 def test_the_exporters_own_switch_of_attention_is_right(tmp_path: Path) -> None:
     """`mup_disable_attention_scaling = True` stands in the export: deleting it makes the base another model."""
     file = "hptransfer_config.py"
-    path = write_export(tmp_path, "nanogpt-mup", test_nanogpt_mup.target(), {file: ("dropout = 0.0", "dropout = 0.1")})
+    path = write_export(tmp_path, "nanogpt-mup", nanogpt_target(), {file: ("dropout = 0.0", "dropout = 0.1")})
 
     assert codes(lint_file(path / file)) == []
     assert codes(lint_file(path / file, None, read_planned(tmp_path / "target.yaml"))) == []
@@ -253,7 +275,7 @@ def test_the_exporters_own_switch_of_attention_is_right(tmp_path: Path) -> None:
 def test_a_switch_of_rates_in_an_export_is_found(tmp_path: Path) -> None:
     """Negative control of the above."""
     edit = {"hptransfer_config.py": ("mup_disable_hidden_lr_scaling = False", "mup_disable_hidden_lr_scaling = True")}
-    path = write_export(tmp_path, "nanogpt-mup", test_nanogpt_mup.target(), edit)
+    path = write_export(tmp_path, "nanogpt-mup", nanogpt_target(), edit)
 
     assert codes(lint_file(path / "hptransfer_config.py")) == ["nanogpt/mup-disabled"]
 
@@ -267,7 +289,11 @@ def test_a_switch_of_rates_in_an_export_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_keys_behind_the_exported_configuration(tmp_path: Path, command: str, expected: list[str]) -> None:
+<<<<<<< HEAD
     """NanoGPT's configurator goes through its arguments in their order; the script is recognised by the file's name."""
+=======
+    """Arguments are taken in their order by the configurator; the file's name says whose the script is."""
+>>>>>>> fix-lint
     (tmp_path / "run.sh").write_text(command + "\n")
     result = lint_file(tmp_path / "run.sh")
 

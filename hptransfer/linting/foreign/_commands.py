@@ -54,7 +54,7 @@ def overridden_rule(
     Args:
         framework: its name, for the code.
         what: is exported, as users name it.
-        hint: what to write.
+        hint: what to write in place of the override.
         example: a script that overrides, and one that does not.
         export: index of the last word that a command has from the export; None where it has none.
         sets: whether the export sets a flag, whose name is given as `Setting.name` has it.

@@ -19,9 +19,9 @@ class GroupValue:
     Attributes:
         names: parameters that get it, by the framework's names.
         said: the group, as the file names it.
-        quantity: "learning_rate" or "weight_decay".
-        value: what is written.
-        place: where.
+        quantity: which one it is, "learning_rate" or "weight_decay".
+        value: the number that is written.
+        place: where the value is written.
         planned: what it must be, where that is no parameter's own value.
     """
 
@@ -70,7 +70,7 @@ def base_values(file: ForeignFile, rate: str, decay: str | None = None) -> Itera
     """What a file says of the base, which everything else in it moves with.
 
     Args:
-        file: an export.
+        file: an export, whatever its form.
         rate: name of the setting that is the base's learning rate.
         decay: name of the one that is its weight decay; None where the format writes another value there.
     """
