@@ -223,11 +223,7 @@ def test_a_script_that_holds_final_values_whole(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_flags_behind_the_exported_array(tmp_path: Path, script: str, expected: list[str]) -> None:
-<<<<<<< HEAD
-    """Argparse takes the last one."""
-=======
     """The last one wins in argparse."""
->>>>>>> fix-lint
     (tmp_path / "run.sh").write_text(f"source export/megatron/megatron_args.sh\n{script}\n")
 
     assert codes(lint_file(tmp_path / "run.sh", "megatron")) == expected
@@ -289,11 +285,7 @@ def test_a_switch_of_rates_in_an_export_is_found(tmp_path: Path) -> None:
     ],
 )
 def test_keys_behind_the_exported_configuration(tmp_path: Path, command: str, expected: list[str]) -> None:
-<<<<<<< HEAD
-    """NanoGPT's configurator goes through its arguments in their order; the script is recognised by the file's name."""
-=======
     """Arguments are taken in their order by the configurator; the file's name says whose the script is."""
->>>>>>> fix-lint
     (tmp_path / "run.sh").write_text(command + "\n")
     result = lint_file(tmp_path / "run.sh")
 
