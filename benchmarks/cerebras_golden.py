@@ -129,17 +129,17 @@ def prepared(checkout: Path, wheel: Path) -> None:
     sys.meta_path.insert(0, _Finder(wheel))
     sys.path.insert(0, str(checkout / "src"))
     package, backend = (importlib.import_module(f"cerebras.pytorch{part}") for part in ("", ".backend"))
-    package.step_closure, package._generating_docs = (lambda function: function), False  # type: ignore[attr-defined]
-    package.use_cs = backend.use_cs = lambda: False  # type: ignore[attr-defined]
-    package.current_pol, package.make_constant = (lambda: 0), (lambda tensor: tensor)  # type: ignore[attr-defined]
+    package.step_closure, package._generating_docs = (lambda function: function), False  # type: ignore[attr-defined]  # a stub
+    package.use_cs = backend.use_cs = lambda: False  # type: ignore[attr-defined]  # a stub
+    package.current_pol, package.make_constant = (lambda: 0), (lambda tensor: tensor)  # type: ignore[attr-defined]  # a stub
     # annotations for the compiler
     for name, file in (("kernel_annotater", "kernel"), ("groups_annotater", "num_kv_groups")):
         setattr(importlib.import_module(f"cerebras.pytorch.utils.{file}"), name, lambda _: lambda function: function)
     ranges = importlib.import_module("cerebras.modelzoo.common.utils.model.attn_mask_ranges")
-    ranges.mask_range = lambda _: lambda function: function  # type: ignore[attr-defined]
+    ranges.mask_range = lambda _: lambda function: function  # type: ignore[attr-defined]  # a stub
     rotations = importlib.import_module("cerebras.modelzoo.layers.RotaryPositionEmbeddingHelper")
-    rotations.wafer_instruction_tuning = lambda **_: lambda function: function  # type: ignore[attr-defined]
-    package.optim = importlib.import_module("cerebras.pytorch.optim")  # type: ignore[attr-defined]
+    rotations.wafer_instruction_tuning = lambda **_: lambda function: function  # type: ignore[attr-defined]  # a stub
+    package.optim = importlib.import_module("cerebras.pytorch.optim")  # type: ignore[attr-defined]  # a stub
 
 
 def exported(target: Any) -> dict[str, Any]:

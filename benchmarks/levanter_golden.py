@@ -124,7 +124,7 @@ def main() -> None:
     package = types.ModuleType("levanter")
     package.__path__ = [str(checkout / "src/levanter")]
     sys.modules["levanter"] = package
-    package.tracker = importlib.import_module("levanter.tracker")  # type: ignore[attr-defined]
+    package.tracker = importlib.import_module("levanter.tracker")  # type: ignore[attr-defined]  # a stub
     jax, hax = importlib.import_module("jax"), importlib.import_module("haliax")
     kinds: dict[str, Any] = {
         "adam": importlib.import_module("levanter.optim.config").AdamConfig,

@@ -195,7 +195,7 @@ def as_text(content: Mapping[str, Any]) -> str:
     """JSON with a row of numbers on one line.
 
     Args:
-        content: of the file.
+        content: of the file that is written.
     """
     text = json.dumps(content, indent=1)
     return re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda row: "[" + " ".join(row[1].split()) + "]", text)

@@ -50,7 +50,7 @@ def checked_out(clone: Path, branch: str, folder: Path) -> Path:
     """The framework's code at a branch's commit, in a folder of its own.
 
     Args:
-        clone: of the framework.
+        clone: a git clone of the framework.
         branch: a key of `COMMITS`.
         folder: that the code's folder is made in.
     """

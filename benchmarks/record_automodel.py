@@ -69,7 +69,7 @@ def optimizer_module(checkout: Path) -> Any:
     """Automodel's `components.optim.optimizer`, the packages around it empty.
 
     Args:
-        checkout: folder with `nemo_automodel`.
+        checkout: folder that has the package `nemo_automodel`.
     """
     for name in ("", ".components", ".components.optim", ".shared"):
         _stub(f"nemo_automodel{name}", checkout / "nemo_automodel" / name.strip(".").replace(".", "/"))
@@ -85,8 +85,8 @@ def recorded(module: Any, case: dict[str, Any]) -> dict[str, Any]:
     """Groups, and the rates and decays of each parameter at some steps.
 
     Args:
-        module: Automodel's.
-        case: one of `CASES`.
+        module: Automodel's own, of optimizers.
+        case: one of those in `CASES`.
     """
     model = torch.nn.ParameterDict()
     names = {}

@@ -47,6 +47,8 @@ class PlanFile(Artifact):
     """values at the base size"""
     optimizer_values: Mapping[str, float] = Field(default_factory=dict)
     """betas and momentum at this size"""
+    searched: tuple[str, ...] | None = None
+    """hyperparameters that the recipe's search decides; null: written before it was said"""
     training: TrainingRecord
     notes: tuple[str, ...] = ()
     """what a reader must know: choices among published rules, what no rule covers"""
@@ -90,7 +92,7 @@ class PlanFile(Artifact):
                 data_fingerprint=None,
                 seeds={"seed": self.seed},
                 tuned_at=None,
-                intervals=None,
+                intervals=None if self.searched is None else dict.fromkeys(self.searched, (None, None)),
                 tuned_with={},
             ),
         )

@@ -9,12 +9,12 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.decoder import Decoder
+from hptransfer.handover.decoder import Decoder, base_head
 from hptransfer.handover.megatron import NAMES, Flags, Python, shape_of
 from hptransfer.handover.parts import Part
+from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.trained import Trained
 from hptransfer.parameterization.groups import ParameterGroup
-from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.rules import SHAPE_FACTORS
 
 _OPTIMIZERS = {"adamw": "adam", "sgd": "sgd", "muon": "muon"}
@@ -206,17 +206,6 @@ def _require_shapes(flags: Flags, decoder: Decoder) -> None:
         )
 
 
-def base_head(target: TargetFile, head_dim: int) -> int:
-    """Size of a head at the base: this size's, but where a note of the plan says that heads grow.
-
-    Args:
-        target: the plan that is written.
-        head_dim: numbers per head at this size.
-    """
-    grown = (dim for dim in range(1, 4097) if attention_note(head_dim, dim) in target.notes)
-    return next(grown, head_dim)
-
-
 _ADAM = {"weight_decay": "weight-decay", "eps": "adam-eps", "beta1": "adam-beta1", "beta2": "adam-beta2"}
 #: optimizer -> hyperparameter -> its flag, of those that a command may set by itself
 _FLAG_OF = {
@@ -224,16 +213,6 @@ _FLAG_OF = {
     "sgd": {"weight_decay": "weight-decay", "momentum": "sgd-momentum"},
     "muon": _ADAM | {"momentum": "muon-momentum"},
 }
-
-
-def tuned_names(target: TargetFile) -> frozenset[str]:
-    """Hyperparameters that were searched; without rows, the command had all others by itself, and they are not written.
-
-    Args:
-        target: the plan that is written; where it says nothing of a search, all count as searched.
-    """
-    searched = target.provenance.intervals
-    return frozenset(target.hyperparameters if searched is None else searched)
 
 
 def _decay(target: TargetFile, planned: Mapping[str, Trained]) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.decoder import Decoder, decoder_of
+from hptransfer.handover.decoder import Decoder, decoder_of, require_fixed_heads
 from hptransfer.handover.parts import FUSED, Names, Part
 from hptransfer.handover.trained import EXACT, Trained, at_rate_times
 from hptransfer.parameterization.groups import ParameterGroup
@@ -83,6 +83,7 @@ class TitanPlan:
     def of(cls, target: TargetFile) -> TitanPlan:
         """Reads a target, and refuses what torchtitan cannot hold."""
         decoder = decoder_of(target)
+        require_fixed_heads(target, "torchtitan")
         _require_llama(target, decoder)
         _require_training(target)
         plan = cls(target, decoder, SEPARATE_NAMES if "muon" in target.optimizer else FUSED_NAMES)

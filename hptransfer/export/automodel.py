@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
+from hptransfer.handover.decoder import heads_by_hand, require_fixed_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, decay_steps, groups_text, init_text, require_applicable
 from hptransfer.handover.own_names import own_names
@@ -81,7 +81,9 @@ class _Automodel:
         """
         require_applicable(target, "automodel", optimizers=tuple(_CLASSES))
         _require(target)
-        lines = header(target, "automodel", replace(self.about, by_hand=(*self.about.by_hand, *_by_hand(target))))
+        if _builds(target):
+            require_fixed_heads(target, "a model of transformers that is built from its configuration")
+        lines = header(target, "automodel", self.about, (*_by_hand(target), *heads_by_hand(target)))
         text = yaml.safe_dump(_configuration(target), sort_keys=False, width=120)
         return {
             CONFIG: commented(lines) + text,

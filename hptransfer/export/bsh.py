@@ -9,6 +9,7 @@ import yaml
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import (
     GROUPS,
@@ -78,7 +79,7 @@ class _Bsh:
         require_applicable(target, "bsh", optimizers=("adamw", "adam", "sgd"), plain=False)
         formed = in_form(target)
         hands = (*self.about.by_hand, *clipping_by_hand(target), *_by_hand(formed))
-        lines = header(target, "bsh", replace(self.about, by_hand=hands))
+        lines = header(target, "bsh", replace(self.about, by_hand=hands), heads_by_hand(target))
         shapes = {name: _base_shape(group, _grown(target)) for name, group in named_groups(formed)}
         before = formed.model_copy(update={"parameters": tuple(_before(each, formed) for each in formed.parameters)})
         return {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
+from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, groups_text, module_text, require_applicable
 from hptransfer.handover.own_names import own_names
@@ -68,7 +68,7 @@ class _DeepSpeed:
             UsageError: there are no rows, the optimizer is not one of torch's, or a multiplier must be in `forward`.
         """
         require_applicable(target, "deepspeed", optimizers=("adamw", "adam", "sgd"))
-        lines = header(target, "deepspeed", replace(self.about, by_hand=(*self.about.by_hand, *_by_hand(target))))
+        lines = header(target, "deepspeed", self.about, (*_by_hand(target), *heads_by_hand(target)))
         own = target.training is None or target.training.schedule == "own"
         module = module_text(target) + _INITIALIZE.format(own=_NO_CLIENT if own else _CLIENT)
         return {

@@ -12,7 +12,7 @@ from typing import Any
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.export._huggingface_module import BUILD, BUILD_PLAIN, CORE, GUARD, MUON, USAGE
-from hptransfer.handover.decoder import decoder_of
+from hptransfer.handover.decoder import decoder_of, grown_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import schedule_function
 from hptransfer.handover.own_names import own_names
@@ -84,7 +84,7 @@ class _HuggingFace:
         """
         _require(target)
         formed = in_form(target)
-        lines = header(target, "huggingface", replace(self.about, by_hand=(*self.about.by_hand, *_by_hand(target))))
+        lines = header(target, "huggingface", self.about, _by_hand(target))
         files = {
             "training_args.json": json.dumps(training_arguments(target), indent=2) + "\n",
             "hptransfer_hf.py": commented(lines) + _module(formed),
@@ -190,8 +190,8 @@ def _require_factors(target: TargetFile) -> None:
             hint="name its configuration (`model: {kind: huggingface}`), untie the weights, or apply the plan with "
             "`hptransfer.load_plan` and `hptransfer.scale_logits`",
         )
-    heads = None if target.model is None else target.model.head_dims
-    if heads is None or target.model is None or target.parameterization == "standard":
+    heads = grown_heads(target)
+    if heads is None or target.model is None:
         return
     from hptransfer.models.config_multipliers import KEYS
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.decoder import Decoder, decoder_of
+from hptransfer.handover.decoder import Decoder, decoder_of, require_fixed_heads
 from hptransfer.handover.decoder_settings import computed
 from hptransfer.handover.header import About, header
 from hptransfer.handover.levanter import COMMIT, FILE, PATHS, managed
@@ -64,6 +64,7 @@ class _Levanter:
             UsageError: levanter cannot hold a row, which the message names.
         """
         decoder = decoder_of(target)
+        require_fixed_heads(target, "levanter")
         _require_llama(target, decoder)
         config = {"optimizer": _optimizer(target, decoder), "trainer": _trainer(target)}
         return {FILE: yaml_file(header(target, "levanter", self.about), config)}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
+from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, groups_text, module_text, require_applicable
 from hptransfer.handover.own_names import own_names
@@ -68,7 +68,7 @@ class _Lightning:
         """
         # with two optimizers Lightning leaves stepping to the user
         require_applicable(target, "lightning", optimizers=("adamw", "adam", "sgd"))
-        lines = header(target, "lightning", replace(self.about, by_hand=(*self.about.by_hand, *_by_hand(target))))
+        lines = header(target, "lightning", self.about, (*_by_hand(target), *heads_by_hand(target)))
         known = target.training is not None and target.training.schedule != "own"
         configure = _CONFIGURE.format(trainer=_trainer(target.training), returned=_SCHEDULED if known else _UNSCHEDULED)
         return {

@@ -9,21 +9,20 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.decoder import Decoder, decoder_of
+from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.decoder_settings import computed
 from hptransfer.handover.header import About, header
 from hptransfer.handover.lm_engine import COMMIT, FILE, FILLED, MATRICES, NAMES, OPTIONS, applied, names_of
 from hptransfer.handover.parts import Names, Part, places
+from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.switched import (
     ATTENTION,
     LOOKED_UP,
-    base_head,
     near,
     require_claimed,
     require_keys,
     require_same,
     tidy,
-    tuned_names,
     yaml_file,
 )
 from hptransfer.handover.trained import Trained

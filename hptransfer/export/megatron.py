@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.export._megatron_flags import base_head, decimal, muon_rate, plan_flags, python_text, require_known
-from hptransfer.handover.decoder import Decoder, decoder_of
+from hptransfer.export._megatron_flags import decimal, muon_rate, plan_flags, python_text, require_known
+from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.megatron import (
     ATTENTION,

@@ -27,10 +27,10 @@ from hptransfer.handover.nanogpt_mup import (
     Branch,
     applied,
     branch_named,
-    tuned_names,
     without_open,
 )
 from hptransfer.handover.parts import Part, places
+from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.trained import Growth, Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.gauge import Gauge

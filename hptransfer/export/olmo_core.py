@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, TypeVar
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
-from hptransfer.handover.decoder import Decoder, decoder_of
+from hptransfer.handover.decoder import Decoder, decoder_of, require_fixed_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.parts import WRITERS, Names, Part, places
 from hptransfer.handover.planned_values import run_values
@@ -209,6 +209,7 @@ def required_decoder(target: TargetFile) -> Decoder:
         UsageError: it is another model; the message names what differs.
     """
     decoder = decoder_of(target)
+    require_fixed_heads(target, "OLMo-core")
     faults = list(_other_model(target, decoder))
     if faults:
         raise UsageError(

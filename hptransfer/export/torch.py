@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, clipping_by_hand, groups_text, module_text, require_applicable
 from hptransfer.handover.own_names import own_names
@@ -46,7 +46,7 @@ class _Torch:
             UsageError: there are no rows, the optimizer is none of torch's, or a multiplier must be in `forward`.
         """
         require_applicable(target, "torch")
-        lines = header(target, "torch", replace(self.about, by_hand=(*self.about.by_hand, *clipping_by_hand(target))))
+        lines = header(target, "torch", self.about, (*clipping_by_hand(target), *heads_by_hand(target)))
         return {GROUPS: groups_text(target, lines), "hptransfer_groups.py": commented(lines) + module_text(target)}
 
 

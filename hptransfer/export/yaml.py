@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
+from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.own_names import named_groups, own_names
 from hptransfer.handover.trained import Trained
@@ -83,7 +84,7 @@ class _Yaml:
             ],
             "parameters": values,
         }
-        head = commented([*header(target, "yaml", self.about), *_KEYS.split("\n")])
+        head = commented([*header(target, "yaml", self.about, heads_by_hand(target)), *_KEYS.split("\n")])
         return {"plan.yaml": head + yaml.dump(content, Dumper=_Dumper, sort_keys=False, width=120)}
 
 

@@ -13,6 +13,7 @@ from hptransfer.errors import UsageError
 from hptransfer.handover.parts import FUSED, KNOWN, Names, Part, places
 from hptransfer.handover.trained import Trained, trained
 from hptransfer.parameterization.groups import ParameterGroup
+from hptransfer.parameterization.notes import attention_scale, noted_heads
 from hptransfer.parameterization.roles import Role
 
 
@@ -294,3 +295,67 @@ def _is(value: object) -> bool:
 def _whole(settings: Mapping[str, Any], *keys: str) -> int | None:
     found = (settings.get(key) for key in keys)
     return next((value for value in found if isinstance(value, int) and not isinstance(value, bool)), None)
+
+
+# Heads that grow with the width: attention must then be scaled in `forward`, which no rate and no init can replace.
+
+
+def grown_heads(target: TargetFile) -> tuple[int, int] | None:
+    """Numbers per head at the base and at this size, where the rules ask for another scale of attention; else None.
+
+    Args:
+        target: the one that is written; the standard parameterization leaves attention at 1/sqrt(head_dim).
+    """
+    if target.parameterization == "standard":
+        return None
+    recorded = None if target.model is None else target.model.head_dims
+    return recorded or noted_heads(target.notes)
+
+
+def base_head(target: TargetFile, head_dim: int) -> int:
+    """Numbers per head at the base: as many as at this size, but where heads grow.
+
+    Args:
+        target: the one that is written.
+        head_dim: numbers per head at this size.
+    """
+    grown = grown_heads(target)
+    return head_dim if grown is None else grown[0]
+
+
+def require_fixed_heads(target: TargetFile, framework: str) -> None:
+    """A framework that scales attention by 1/sqrt(head_dim) at every size must be given heads that keep their size.
+
+    Args:
+        target: the one that is written.
+        framework: its name, for people.
+
+    Raises:
+        UsageError: heads grow.
+    """
+    grown = grown_heads(target)
+    if grown is None:
+        return
+    raise UsageError(
+        f"heads must keep their size, since {framework} scales attention by 1/sqrt(head_dim)",
+        received=f"head_dim {grown[0]} at the base, {grown[1]} here, where {attention_scale(grown[1], grown[0]):.6g} "
+        "is needed",
+        hint="let the number of heads follow the width (`follow_width`), or take `--format megatron`, which has a key "
+        "for the scale",
+    )
+
+
+def heads_by_hand(target: TargetFile) -> tuple[str, ...]:
+    """What the user's own `forward` has to do where heads grow; nothing elsewhere.
+
+    Args:
+        target: the one that is written.
+    """
+    grown = grown_heads(target)
+    if grown is None:
+        return ()
+    scale = attention_scale(grown[1], grown[0])
+    return (
+        f"heads grow ({grown[0]} -> {grown[1]}): your model's forward must multiply q k by {scale!r} instead of "
+        f"1/sqrt({grown[1]}); no file of this format can.",
+    )

@@ -42,16 +42,17 @@ class About:
     plain: bool = True
 
 
-def header(target: TargetFile, name: str, about: About) -> list[str]:
+def header(target: TargetFile, name: str, about: About, by_hand: Iterable[str] = ()) -> list[str]:
     """Lines without comment signs, at most 110 columns but for words that are longer.
 
     Args:
         target: as the exporter writes it.
         name: of the exporter, as users type it.
         about: what is known of the framework.
+        by_hand: what this target leaves to do besides, a sentence each.
     """
     lines = []
-    for given in _sentences(target, name, about):
+    for given in _sentences(target, name, about, tuple(by_hand)):
         sentence = printable(given)  # a note may hold anything, and a control character ends a comment
         text = sentence.lstrip()
         indent = " " * (len(sentence) - len(text))
@@ -69,7 +70,7 @@ def commented(lines: Iterable[str], sign: str = "#") -> str:
     return "".join(f"{sign} {printable(line)}".rstrip() + "\n" for line in lines)
 
 
-def _sentences(target: TargetFile, name: str, about: About) -> Iterator[str]:
+def _sentences(target: TargetFile, name: str, about: About, by_hand: tuple[str, ...]) -> Iterator[str]:
     yield f"Written by hptransfer for {about.framework} (format {name}; read at {about.read_at})."
     yield f"hptransfer verify --export THIS_FILE compares it with the plan, sha256 {plan_digest(target)[:16]}."
     yield ""
@@ -81,7 +82,7 @@ def _sentences(target: TargetFile, name: str, about: About) -> Iterator[str]:
         if about.executed
         else f"UNVERIFIED: no code of {about.framework} was ever executed on what this format writes."
     )
-    yield from (f"By hand: {each}" for each in about.by_hand)
+    yield from (f"By hand: {each}" for each in (*about.by_hand, *by_hand))
     yield ""
     yield from _run(target)
     yield f"Rules: {target.parameterization} with {target.optimizer}; {_grown(target)}."
@@ -133,7 +134,7 @@ def _run(target: TargetFile) -> Iterator[str]:
     yield f"This run: {sizes}{steps}."
     intervals = target.provenance.intervals or {}
     values = (
-        f"{name} {value:.6g}" + (f" ({_interval(intervals[name])})" if name in intervals else "")
+        f"{name} {value:.6g}" + (f" ({_interval(intervals[name])})" if any(intervals.get(name, ())) else "")
         for name, value in target.hyperparameters.items()
     )
     yield f"At the base (95% interval of what was tuned): {', '.join(values)}."

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.handover.parts import GPT2_NAMES, Names, Part, places
 from hptransfer.handover.trained import Trained
@@ -173,12 +172,3 @@ def without_open(rows: Iterable[Trained], tuned: frozenset[str]) -> Iterator[Tra
     for row in rows:
         decay = row.weight_decay if "weight_decay" in tuned else None
         yield replace(row, init_std=None, weight_decay=decay, eps=row.eps if "eps" in tuned else None)
-
-
-def tuned_names(target: TargetFile) -> frozenset[str]:
-    """Hyperparameters that the search decided; all others a program without rows had from its own configuration.
-
-    Args:
-        target: of a recipe that names no model.
-    """
-    return frozenset(target.provenance.intervals or ("learning_rate",))

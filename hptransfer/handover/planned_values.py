@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.decoder import decoder_of
+from hptransfer.handover.decoder import decoder_of, grown_heads
 
 #: names in `model_facts`, which a format that leaves the model to the user's code does not say
 MODEL_FACTS = (
@@ -100,4 +100,16 @@ def not_compared(target: TargetFile, said: frozenset[str]) -> tuple[str, ...]:
         missing.append("the model's sizes, which the files leave to your own code")
     else:
         missing += [name for name in facts if name not in said]
+    if grown_heads(target) is not None and "heads" not in said:
+        missing.append("attention's scale, which heads that grow need")
     return tuple(missing)
+
+
+def tuned_names(target: TargetFile) -> frozenset[str]:
+    """Hyperparameters that the search decided; a program without rows had all others from its own configuration.
+
+    Args:
+        target: the one that is written; where it says nothing of a search, all count as searched.
+    """
+    searched = target.provenance.intervals
+    return frozenset(target.hyperparameters if searched is None else searched)

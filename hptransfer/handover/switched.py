@@ -16,9 +16,9 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.handover.header import commented
 from hptransfer.handover.manifest import exported_text
+from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.trained import EXACT, Difference, Growth, Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
-from hptransfer.parameterization.notes import attention_note
 from hptransfer.parameterization.rules import Options
 from hptransfer.user_code import described_error
 
@@ -26,25 +26,6 @@ from hptransfer.user_code import described_error
 ATTENTION = "(attention logits)"
 #: the name under which the factor on what a tied table looks up is compared
 LOOKED_UP = "(embedding, looked up)"
-
-
-def base_head(target: TargetFile, head_dim: int) -> int:
-    """Size of a head at the base: this size's, but where a note of the plan says that heads grow.
-
-    Args:
-        target: the one that is written.
-        head_dim: numbers per head at this size.
-    """
-    return next((dim for dim in range(1, 4097) if attention_note(head_dim, dim) in target.notes), head_dim)
-
-
-def tuned_names(target: TargetFile) -> frozenset[str]:
-    """Hyperparameters that the search decided; a program without rows had all others from its own configuration.
-
-    Args:
-        target: of a recipe that names no model.
-    """
-    return frozenset(target.provenance.intervals or ("learning_rate",))
 
 
 def near(one: float | None, other: float | None) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.batch_and_duration import batch_and_duration_notes
@@ -54,6 +55,18 @@ def attention_note(head_dim: int, base_head_dim: int) -> str | None:
         f"/{head_dim} = {attention_scale(head_dim, base_head_dim):.6g} instead of 1/sqrt({head_dim}) = "
         f"{head_dim**-0.5:.6g}, for example `scaled_dot_product_attention(..., scale=...)` ({SOURCE})"
     )
+
+
+def noted_heads(notes: Iterable[str]) -> tuple[int, int] | None:
+    """Size of a head at the base and at the planned size, where a note says that heads grow.
+
+    A model of the user's own has no other record of it: how its heads grow is seen when it runs.
+
+    Args:
+        notes: of a plan, those that were made when its model ran among them.
+    """
+    found = (re.search(r"heads grow \((\d+) -> (\d+)\): `forward` must", note) for note in notes)
+    return next(((int(each[1]), int(each[2])) for each in found if each), None)
 
 
 #: what notes say of a plan that is applied by its own `init_`, in the form without multipliers

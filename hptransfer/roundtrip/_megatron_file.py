@@ -88,7 +88,7 @@ def _parsed_text(text: str) -> tuple[Mapping[str, Any], list[ast.stmt]]:
     for node in ast.parse(text).body:
         name = node.targets[0].id if _assigns(node) else None  # type: ignore[attr-defined]  # an assignment to a name
         if name in _DATA and name not in values:
-            values[name] = ast.literal_eval(node.value)  # type: ignore[attr-defined]
+            values[name] = ast.literal_eval(node.value)  # type: ignore[attr-defined]  # an assignment, as matched above
         else:
             code.append(node)
     return values, code

@@ -37,10 +37,9 @@ from hptransfer.handover.nanogpt_mup import (
     applied,
     branch_named,
     factor_of,
-    tuned_names,
     without_open,
 )
-from hptransfer.handover.planned_values import model_facts, run_values
+from hptransfer.handover.planned_values import model_facts, run_values, tuned_names
 from hptransfer.handover.switched import require_layers, unlike
 from hptransfer.handover.trained import Reading, Trained
 from hptransfer.roundtrip._recorded_init import recorded_init
@@ -113,7 +112,7 @@ def _with_rest(reading: Reading, target: TargetFile, used: Mapping[str, Any]) ->
     known = {**DEFAULTS, **COMPLETEP_DEFAULTS}
     written: dict[str, Any] = {}
     # the exporter's own text, which assigns literals
-    exec(EXPORTER.export(target)[FILE], written)  # noqa: S102
+    exec(EXPORTER.export(target)[FILE], written)  # noqa: S102  # the exporter's own text
     planned = {*run_values(target), *model_facts(target)} & {*reading.values}
     said = {key for name in planned for key in {**_VALUES, **_SIZES}[name]}
     said |= _ROWS if target.parameters else _ROWS - _OPEN

@@ -118,6 +118,7 @@ def plan_file(spec: TrialSpec, plan: Plan | None) -> PlanFile:
         hyperparameters=dict(spec.hyperparameters),
         optimizer_values={} if plan is None else dict(plan.optimizer_values),
         muon_scale=None if plan is None else plan.options.muon_scale,
+        searched=tuple(spec.recipe.tune.space),
         training=TrainingRecord.of(spec.recipe, spec.size, spec.hyperparameters["warmup"]),
         notes=() if plan is None else tuple(plan.notes),
         parameters=() if plan is None else group_rows(plan.rows),

@@ -277,6 +277,7 @@ def test_a_proxy_is_trained_by_the_files_that_the_target_gets(tmp_path: Path) ->
     text = (folder / "torch" / "hptransfer_groups.py").read_text()
     assert "Verdict: NOT CHECKED. the plan of one run of a search or of a check" in text
     assert "put it here, as a share of the peak" in text  # the schedule is the program's own
+    assert json.loads((folder / "plan.json").read_text())["searched"] == ["learning_rate"]
     found = run("verify", "--export", folder / "torch")
     assert found.exit_code == 0, found.output
     assert "21 parameters, no difference" in found.stdout

@@ -127,7 +127,7 @@ def fifo(path: Path) -> None:
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, right: Path, name: str, make: object, said: str) -> None:
     """A clear finding and exit status 2; the other files are checked all the same."""
-    make(tmp_path / name)  # type: ignore[operator]
+    make(tmp_path / name)  # type: ignore[operator]  # each maker takes a path
     result = lint(tmp_path / name, right)
 
     assert result.exit_code == 2

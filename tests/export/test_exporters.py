@@ -42,7 +42,8 @@ class TestNanogptMup(ExporterConformance):
         small = super().target()
         assert small.training is not None
         own = small.training.model_copy(update={"schedule": "own", "warmup": None, "clip": None})
-        return small.model_copy(update={"parameters": (), "training": own})
+        searched = small.provenance.model_copy(update={"intervals": {"learning_rate": (None, None)}})
+        return small.model_copy(update={"parameters": (), "training": own, "provenance": searched})
 
 
 class TestTorch(ExporterConformance):

@@ -157,7 +157,7 @@ def test_the_learning_rate_finder_destroys_the_ratios(tmp_path: Path) -> None:
     """Lightning's own: while it tries rates, and so in what it suggests, all groups have the same."""
     module = load_module(write_export(tmp_path, "lightning", target()) / "hptransfer_lightning.py")
 
-    class Run(lightning.LightningModule):  # type: ignore[misc]
+    class Run(lightning.LightningModule):  # type: ignore[misc]  # Lightning is untyped here
         """Two groups with different rates."""
 
         def __init__(self) -> None:

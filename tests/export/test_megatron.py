@@ -297,7 +297,7 @@ def test_heads_that_grow_are_scaled_by_the_base_head(tmp_path: Path) -> None:
 
 def changed(target: TargetFile, word: str, **values: float) -> TargetFile:
     """The target with other values in the rows whose pattern has a word."""
-    rows = tuple(replace(each, **values) if word in each.pattern else each for each in target.parameters)  # type: ignore[arg-type]
+    rows = tuple(replace(each, **values) if word in each.pattern else each for each in target.parameters)  # type: ignore[arg-type]  # values by field
     return target.model_copy(update={"parameters": rows})
 
 
@@ -397,7 +397,7 @@ def test_megatrons_own_code_makes_the_plan_of_the_files(name: str, tmp_path: Pat
     text = (folder / ARGUMENTS).read_text().partition("HPTRANSFER_ARGS=(\n")[2].rpartition(")\n")[0]
     file = folder / OVERRIDES
     said = own_rows(text.split(), file if file.is_file() else None, checkout=Path(str(CHECKOUT)), iterations=(50, 99))
-    rows = {each.name: each for each in EXPORTERS.look_up("megatron").trained(in_gauge(target, None, "multipliers"))}  # type: ignore[attr-defined]
+    rows = {each.name: each for each in EXPORTERS.look_up("megatron").trained(in_gauge(target, None, "multipliers"))}  # type: ignore[attr-defined]  # it has `trained`
 
     for each, wanted in rows.items():
         if each.startswith("attention logits"):

@@ -36,7 +36,7 @@ def with_training(target: TargetFile, **values: object) -> TargetFile:
 
 def muon(scale: str = "original", size: Size = WIDE) -> TargetFile:
     """Hidden matrices by Muon under mup."""
-    return llama_target("mup", optimizer="muon", size=size, options=Options(muon_scale=scale))  # type: ignore[arg-type]
+    return llama_target("mup", optimizer="muon", size=size, options=Options(muon_scale=scale))  # type: ignore[arg-type]  # a parameter of the test
 
 
 def module_of(folder: Path, target: TargetFile) -> Any:

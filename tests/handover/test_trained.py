@@ -14,7 +14,7 @@ NAME = "blocks.{}.up.weight"
 def row(layer: float | None = 0, **changes: float | None) -> Trained:
     """A hidden weight whose rate the width has divided by four."""
     values = {"init_std": 0.01, "learning_rate": 0.0025, "weight_decay": 0.1, "eps": 1e-8} | changes
-    return Trained(NAME.format(layer), **values)  # type: ignore[arg-type]
+    return Trained(NAME.format(layer), **values)  # type: ignore[arg-type]  # values by field
 
 
 CAUSES = {

@@ -70,7 +70,7 @@ class _Gpt(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, idx_BxT: Tensor) -> Tensor:
-        x_BxTxD = self.transformer["wte"](idx_BxT) + self.transformer["wpe"].weight[: idx_BxT.shape[1]]  # type: ignore[index]
+        x_BxTxD = self.transformer["wte"](idx_BxT) + self.transformer["wpe"].weight[: idx_BxT.shape[1]]  # type: ignore[index]  # torch types a ModuleDict's entries as tensors too
         for block in self.transformer["h"]:  # type: ignore[attr-defined]  # a ModuleList
             x_BxTxD = block(x_BxTxD)
         logits: Tensor = self.lm_head(self.transformer["ln_f"](x_BxTxD))

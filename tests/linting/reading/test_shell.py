@@ -100,7 +100,7 @@ def test_nothing_is_run(tmp_path: object) -> None:
     command = read("train --lr $(touch /tmp/hptransfer-was-run; echo $(echo ')')) --fp16\n")
 
     assert command.get("lr") is not None
-    assert not command.get("lr").known  # type: ignore[union-attr]
+    assert not command.get("lr").known  # type: ignore[union-attr]  # it is there
 
 
 @pytest.mark.parametrize(
