@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
@@ -21,9 +22,22 @@ def validate_command(
         list[str], typer.Argument(metavar="RECIPE...", help="Files, or names of shipped recipes.", show_default=False)
     ],
     output_format: Annotated[FormatName, typer.Option("--format", help="How to print findings.")] = "text",
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Build the models and run one step; runs the code of recipes.")
+    level: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME[,NAME]",
+            help="static, shapes, evidence, coordinate, full; default: static; with --trust also shapes.",
+            show_default=False,
+        ),
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Levels may run the code that recipes name.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Evidence of another torch, platform or Python is an error.")
     ] = False,
+    runs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of run folders; default: `runs` here, or beside each recipe.", show_default=False),
+    ] = None,
     rules: Annotated[
         list[str] | None,
         typer.Option(
@@ -33,20 +47,26 @@ def validate_command(
         ),
     ] = None,
 ) -> int:
-    """Check recipes without training.
+    """Check recipes, level by level; only the levels that are asked run.
 
     Returns:
-        0 when all are valid (warnings included), 1 when there are errors, 2 when a file could not be read.
+        0 when all are valid (warnings included), 1 when there are errors, 2 when a file could not be read, 4 when the
+        machine or damaged storage kept a level from being asked.
 
     Raises:
-        UsageError: there is no such format, or rules of the user's own cannot be imported or fail.
+        UsageError: there is no such format or level, or rules of the user's own cannot be imported or fail.
     """
+    from hptransfer.linting.levels.base import ValidationOptions, in_order
     from hptransfer.linting.validate import validate
 
     render = FORMATS.look_up(output_format)
-    results = [validate(reference, trust=trust, rules=rules or ()) for reference in recipes]
+    levels = in_order(level or (["shapes"] if trust else []))  # nothing of `static` runs code, so trust asks for more
+    options = ValidationOptions(levels, trust, strict, tuple(rules or ()), runs)
+    results = [validate(reference, options) for reference in recipes]
     for line in render(results):
         print(line)
     if any(result.unavailable for result in results):
         return 2
+    if any(result.broken_machine for result in results):
+        return 4
     return 1 if any(result.errors for result in results) else 0

@@ -36,8 +36,8 @@ class LintRule(Protocol):
         """How severe a violation is."""
 
     @property
-    def runs_code(self) -> bool:
-        """Whether the rule imports code that the recipe names; it is then checked with `validate --trust` only."""
+    def at(self) -> str:
+        """Level of `validate` that checks it: "static" without torch, "shapes" with the model built."""
 
     def check(self, loaded: LoadedRecipe, /) -> Iterator[Finding]:
         """Yields a finding for each violation; `validate` writes the rule's code into it.
@@ -56,14 +56,14 @@ class FunctionRule:
         sentence: what should hold, one line for the table of docs/lint.md.
         check: yields a finding for each violation in a valid recipe.
         level: how severe a violation is.
-        runs_code: whether the check imports code that the recipe names.
+        at: level of `validate` that checks it, "static" or "shapes".
     """
 
     code: str
     sentence: str
     check: Callable[[LoadedRecipe], Iterator[Finding]]
     level: Level = "warning"
-    runs_code: bool = False
+    at: str = "static"
 
 
 def _fault(entry: Any) -> str | None:
@@ -75,7 +75,7 @@ def _fault(entry: Any) -> str | None:
 
 
 def _fault_of_rule(rule: Any) -> str | None:
-    parts = {"code": str, "sentence": str, "level": str, "runs_code": bool}
+    parts = {"code": str, "sentence": str, "level": str, "at": str}
     missing = [name for name in (*parts, "check") if not hasattr(rule, name)]
     if isinstance(rule, type) or missing:
         return f"{rule!r} has no `{missing[0]}`" if missing else f"{rule!r} is a class; name an object of it"
@@ -151,7 +151,11 @@ def document() -> str:
             *_table(
                 ("code", "level", "what should hold"),
                 (
-                    (f"`{rule.code}`", rule.level + (", with `--trust`" if rule.runs_code else ""), rule.sentence)
+                    (
+                        f"`{rule.code}`",
+                        rule.level + ("" if rule.at == "static" else f", level `{rule.at}`"),
+                        rule.sentence,
+                    )
                     for rule in lint
                 ),
             ),

@@ -1,15 +1,13 @@
-"""Everything about a recipe that can be known without training, and without torch where its model is not built."""
+"""A recipe checked level by level, as far as it was asked: each level claims what it decided, and nothing else."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from hptransfer.errors import Finding, Place, RecipeError
-from hptransfer.linting.base import LINT_RULES, LintRule
+from hptransfer.errors import Finding, RecipeError
+from hptransfer.linting.levels.base import LEVELS, LevelOutcome, Subject, ValidationOptions
 from hptransfer.recipe.load import LoadedRecipe, RecipeUnavailableError, load_recipe
-from hptransfer.registry import users_code
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,29 +17,61 @@ class Validation:
     Attributes:
         reference: path or name, as the user wrote it.
         loaded: the recipe, when it could be read and breaks no rule of `hptransfer.recipe`.
-        errors: violated rules; a recipe with one is not valid.
-        warnings: what weakens the evidence that the recipe can give.
-        unavailable: whether its file could not be read at all.
+        unreadable: why its file could not be read at all; nothing where it could.
+        outcomes: name of each level that ran -> what it found.
+        skipped: names of levels that were asked and did not run, because one before found errors.
     """
 
     reference: str
     loaded: LoadedRecipe | None
-    errors: tuple[Finding, ...] = ()
-    warnings: tuple[Finding, ...] = ()
-    unavailable: bool = False
+    unreadable: tuple[Finding, ...] = ()
+    outcomes: tuple[tuple[str, LevelOutcome], ...] = ()
+    skipped: tuple[str, ...] = ()
 
     #: what is counted, in the singular
     noun = "recipe"
 
     @property
+    def errors(self) -> tuple[Finding, ...]:
+        """Broken rules of every level; a recipe with one is not valid."""
+        found = (each for _, outcome in self.outcomes for each in (*outcome.errors, *outcome.machine))
+        return (*self.unreadable, *found)
+
+    @property
+    def unavailable(self) -> bool:
+        """Whether its file could not be read at all."""
+        return bool(self.unreadable)
+
+    @property
+    def warnings(self) -> tuple[Finding, ...]:
+        """What weakens the evidence that the recipe can give."""
+        return tuple(each for _, outcome in self.outcomes for each in outcome.warnings)
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """What else a reader must know: nothing."""
-        return ()
+        """What each level did not decide, and what else a reader must know."""
+        found = []
+        for level, outcome in self.outcomes:
+            found += [f"{self.reference}: {level} did not decide {each}" for each in outcome.undecided]
+            found += [f"{self.reference}: {each}" for each in outcome.notes]
+        if self.skipped:
+            found.append(f"{self.reference}: {', '.join(self.skipped)} did not run, because of the errors before")
+        return tuple(found)
+
+    @property
+    def ran(self) -> tuple[str, ...]:
+        """Names of the levels that ran."""
+        return tuple(level for level, _ in self.outcomes)
 
     @property
     def sound(self) -> str | None:
         """The line for people where nothing is wrong; None where something is."""
-        return f"{self.loaded.path}: valid" if not self.errors and self.loaded else None
+        return f"{self.loaded.path}: valid ({', '.join(self.ran)})" if not self.errors and self.loaded else None
+
+    @property
+    def broken_machine(self) -> bool:
+        """Whether something could not be asked because of the machine or damaged storage."""
+        return any(outcome.machine for _, outcome in self.outcomes)
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -50,17 +80,20 @@ class Validation:
             "recipe": self.reference,
             "valid": not self.errors,
             "hash": self.loaded.hash if self.loaded else None,
+            "levels": {
+                level: {"passed": not (outcome.errors or outcome.machine), "undecided": list(outcome.undecided)}
+                for level, outcome in self.outcomes
+            },
+            "skipped": list(self.skipped),
         }
 
 
-def validate(reference: str, *, trust: bool = False, rules: Sequence[str] = ()) -> Validation:
-    """Checks one recipe.
+def validate(reference: str, options: ValidationOptions = ValidationOptions()) -> Validation:  # noqa: B008 - it is frozen
+    """Checks one recipe, level by level; after a level with errors, none that follows runs.
 
     Args:
         reference: path of a recipe, or name of a shipped one.
-        trust: also check rules that run the code that the recipe names, among them that its model can be built.
-        rules: further topics of lint rules, `module:attribute` each, after the built-in ones and those of installed
-            packages.
+        options: levels, trust and what else the command line says.
 
     Raises:
         UsageError: rules of the user's own cannot be imported, or fail.
@@ -68,20 +101,15 @@ def validate(reference: str, *, trust: bool = False, rules: Sequence[str] = ()) 
     try:
         loaded = load_recipe(reference)
     except RecipeUnavailableError as error:
-        return Validation(reference, None, error.findings, unavailable=True)
-    except RecipeError as error:
         return Validation(reference, None, error.findings)
-    found: dict[str, list[Finding]] = {"error": [], "warning": []}
-    for topic in (*LINT_RULES.names, *rules):
-        for rule in LINT_RULES.look_up(topic):
-            if trust or not rule.runs_code:
-                found[rule.level] += _checked(rule, loaded, topic)
-    return Validation(reference, loaded, tuple(found["error"]), tuple(found["warning"]))
-
-
-def _checked(rule: LintRule, loaded: LoadedRecipe, topic: str) -> Iterator[Finding]:
-    """The rule's findings, each with the rule's code and at least the recipe's file as its place."""
-    own = topic not in LINT_RULES.built_in
-    with users_code("a lint rule must check every valid recipe", f"{rule.code} of {topic}", own=own):
-        for finding in rule.check(loaded):
-            yield replace(finding, code=rule.code, place=finding.place or Place(str(loaded.path)))
+    except RecipeError as error:  # of its form and across its keys: what `static` decides first
+        found = (("static", LevelOutcome(errors=error.findings)),)
+        return Validation(reference, None, outcomes=found, skipped=options.levels[1:])
+    subject = Subject(reference, loaded, options)
+    outcomes: list[tuple[str, LevelOutcome]] = []
+    for place, level in enumerate(options.levels):
+        outcome = LEVELS.look_up(level).run(subject)
+        outcomes.append((level, outcome))
+        if outcome.errors or outcome.machine:
+            return Validation(reference, loaded, outcomes=tuple(outcomes), skipped=options.levels[place + 1 :])
+    return Validation(reference, loaded, outcomes=tuple(outcomes))

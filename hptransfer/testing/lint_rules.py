@@ -56,7 +56,7 @@ class LintRuleConformance:
             assert rule.sentence.strip()
             assert "\n" not in rule.sentence
             assert rule.level in get_args(Level)
-            assert isinstance(rule.runs_code, bool)
+            assert rule.at in ("static", "shapes")
 
     def test_a_sound_recipe_has_no_findings(self, rules: tuple[LintRule, ...], sound: str, load: _Load) -> None:
         """Negative control."""

@@ -19,13 +19,14 @@ from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 from hptransfer.recipe.schema import Recipe
 from hptransfer.tuning.tune import tune
 from tests.support import found_models
+from tests.support.validated import TRUSTED
 
 MODELS = "tests.support.found_models"
 
 
 def recipe_of(path: Path) -> Recipe:
     """The recipe in a file, which has no error and no warning with its code trusted."""
-    found = validate(str(path), trust=True)
+    found = validate(str(path), TRUSTED)
     assert (found.errors, found.warnings) == ((), ())
     return load_recipe(path).recipe
 
@@ -187,7 +188,7 @@ def test_widths_that_the_proportions_allow(tmp_path: Path) -> None:
     init_command(path, huggingface="gemma2")
     recipe = load_recipe(path).recipe
 
-    assert validate(str(path), trust=True).errors == ()
+    assert validate(str(path), TRUSTED).errors == ()
     assert recipe.sizes.widths == (576, 1152)
     assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2304, 26)
 
@@ -204,10 +205,10 @@ def test_answers_to_choose_from(tmp_path: Path, model: str, lines: int) -> None:
     assert (recipe.parameterization.name, recipe.sizes.depths) == ("completep", (2, 4, 8))
     assert "a role is open" in text
     assert len(offered) == lines
-    assert "every parameter's role must follow" in validate(str(path), trust=True).errors[0].rule
+    assert "every parameter's role must follow" in validate(str(path), TRUSTED).errors[0].rule
     for line in offered:
         path.write_text(text.replace(line, line.replace("# ", "", 1)))
-        assert validate(str(path), trust=True).errors == ()
+        assert validate(str(path), TRUSTED).errors == ()
 
 
 def test_what_is_open_is_asked_or_written_down() -> None:

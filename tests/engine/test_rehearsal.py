@@ -17,6 +17,7 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.tuning.tune import tune
 from tests.support import zoo
 from tests.support.recipe_texts import MLP
+from tests.support.validated import TRUSTED
 
 RECIPE = """\
 name: own
@@ -85,7 +86,7 @@ def test_what_cannot_train(tmp_path: Path, model: str, line: int, rule: str, rec
     path = written(tmp_path, model, f"tests.support.untrainable:{loss}" if loss else "next-token")
 
     assert validate(str(path)).errors == ()
-    (found,) = validate(str(path), trust=True).errors
+    (found,) = validate(str(path), TRUSTED).errors
 
     assert rule in found.rule
     assert found.place is not None
@@ -112,9 +113,9 @@ def _with_line(text: str) -> str:
 
 def test_what_trains(tmp_path: Path) -> None:
     """A model that trains has no finding; nor has a tuple whose output the loss is told."""
-    assert validate(str(written(tmp_path, "Bytes")), trust=True).errors == ()
-    assert validate(str(written(tmp_path, "pair", arguments="output: 0")), trust=True).errors == ()
-    assert validate(str(written(tmp_path, "states", arguments="output: scores")), trust=True).errors == ()
+    assert validate(str(written(tmp_path, "Bytes")), TRUSTED).errors == ()
+    assert validate(str(written(tmp_path, "pair", arguments="output: 0")), TRUSTED).errors == ()
+    assert validate(str(written(tmp_path, "states", arguments="output: scores")), TRUSTED).errors == ()
 
 
 def test_the_tuple_of_the_zoo(

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from hptransfer.cli.app import app
 from hptransfer.errors import UsageError
 from hptransfer.linting.base import LINT_RULES, LintRule, document
+from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import validate
 from hptransfer.recipe.faults import CODES
 from hptransfer.recipe.rules.base import recipe_rules
@@ -204,7 +205,7 @@ def test_a_rule_that_fails_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.syspath_prepend(str(tmp_path))
 
     with pytest.raises(UsageError, match=said):
-        validate(str(tmp_path / "r.yaml"), rules=[f"{module}:RULES"])
+        validate(str(tmp_path / "r.yaml"), ValidationOptions(rules=(f"{module}:RULES",)))
 
 
 @pytest.mark.parametrize(
@@ -232,5 +233,5 @@ def test_what_are_no_rules_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.delitem(sys.modules, "odd_rules", raising=False)
 
     with pytest.raises(UsageError) as caught:
-        validate(str(tmp_path / "recipe.yaml"), rules=["odd_rules:RULES"])
+        validate(str(tmp_path / "recipe.yaml"), ValidationOptions(rules=("odd_rules:RULES",)))
     assert said in str(caught.value.findings[0].received)

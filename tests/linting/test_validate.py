@@ -43,7 +43,7 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
     validate_command(["good.yaml", "weak.yaml", "bad.yaml"])
 
     output = capsys.readouterr().out
-    assert "good.yaml: valid\n" in output
+    assert "good.yaml: valid (static)\n" in output
     assert "warning: weak.yaml:9:3: a ladder of widths should span at least a factor of 8" in output
     assert "error: bad.yaml:5:10: `training.steps >= 1` must hold\n  received: -1\n" in output
     assert output.endswith("3 recipes checked: 2 errors, 1 warning\n")

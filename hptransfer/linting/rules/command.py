@@ -55,6 +55,6 @@ RULES = (
         "a command takes what the plan sets, at the proxy and along the ladder",
         _plan,
         level="error",
-        runs_code=True,
+        at="shapes",
     ),
 )

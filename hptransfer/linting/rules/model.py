@@ -73,13 +73,13 @@ RULES = (
         "pass of the recipe's own loss runs on its own data",
         _cannot_be_planned,
         level="error",
-        runs_code=True,
+        at="shapes",
     ),
     FunctionRule(
         "recipe/forward",
         "what `forward` does is known, and plans can take all of it into account: factors of the size, heads that "
         "grow, norms behind residual writers, sizes that move by themselves",
         _left_out,
-        runs_code=True,
+        at="shapes",
     ),
 )

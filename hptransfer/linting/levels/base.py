@@ -1,0 +1,105 @@
+"""What a level of `validate` is, what it is given, and the registry of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from hptransfer.errors import Finding
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.registry import Registry
+
+#: the levels in the order in which they run and are printed, each dearer than the one before
+ORDER = ("static", "shapes", "evidence", "coordinate", "full")
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationOptions:
+    """What the command line says about all recipes of one `validate`.
+
+    Attributes:
+        levels: names of the levels to run, in the order of `ORDER`; `static` is always among them.
+        trust: whether code that recipes name may run, in a process of its own.
+        strict: whether differences of torch, platform or Python since the evidence was gathered are errors.
+        rules: further topics of lint rules, `module:attribute` each.
+        runs: the folder of run folders, whose evidence is judged; None for `runs` beside each recipe.
+    """
+
+    levels: tuple[str, ...] = ("static",)
+    trust: bool = False
+    strict: bool = False
+    rules: tuple[str, ...] = ()
+    runs: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One recipe that a level is asked about.
+
+    Attributes:
+        reference: path or name, as the user wrote it.
+        loaded: the recipe; it breaks no rule of `hptransfer.recipe`.
+        options: what the command line says about all recipes.
+    """
+
+    reference: str
+    loaded: LoadedRecipe
+    options: ValidationOptions
+
+
+@dataclass(frozen=True, slots=True)
+class LevelOutcome:
+    """What a level found in one recipe.
+
+    Attributes:
+        errors: what does not hold; the exit status is 1.
+        warnings: what holds and is weak.
+        undecided: what the level would have to decide for this recipe and could not, a clause each with the reason:
+            "whether `my.module:make` can be built: its code runs with `--trust` only".
+        notes: what else a reader must know, a sentence each.
+        machine: what could not be done because of the machine or damaged storage; the exit status is 4.
+    """
+
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    undecided: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    machine: tuple[Finding, ...] = field(default=())
+
+
+class ValidationLevel(Protocol):
+    """One level of `validate`; a passed level claims what its `claim` says, and no more."""
+
+    @property
+    def claim(self) -> str:
+        """What holds of a recipe that has no error at this level, one clause for docs and output."""
+
+    def run(self, subject: Subject, /) -> LevelOutcome:
+        """Asks everything that this level decides.
+
+        Args:
+            subject: a recipe without errors at the levels before.
+
+        Raises:
+            UsageError: rules of the user's own cannot be imported, or fail.
+        """
+
+
+LEVELS: Registry[ValidationLevel] = Registry("level", "hptransfer.linting.levels", "LEVEL")
+
+
+def in_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Levels in the order in which they run, `static` always among them.
+
+    Args:
+        names: as the user wrote them; several may stand in one, with commas.
+
+    Raises:
+        UsageError: there is no such level.
+    """
+    wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
+    for name in sorted(wanted):
+        LEVELS.look_up(name)
+    return tuple(name for name in ORDER if name in wanted | {"static"})
