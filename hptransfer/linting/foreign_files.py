@@ -16,6 +16,7 @@ from hptransfer.handover.manifest import read_manifest
 from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignFramework, ForeignRule, recognised
 from hptransfer.linting.planned import Planned
 from hptransfer.linting.reading.files import read_foreign
+from hptransfer.linting.reading.python import module_of
 from hptransfer.linting.reading.settings import ForeignFile
 from hptransfer.linting.reading.text import MAX_BYTES, shown
 from hptransfer.registry import users_code
@@ -141,7 +142,8 @@ def _checked(rule: ForeignRule, file: ForeignFile, name: str) -> Iterator[Findin
 
 
 def _notes(file: ForeignFile, parts: list[ForeignFile], *, changed: bool) -> Iterator[str]:
-    unread = list(dict.fromkeys(said for part in parts for said in part.unread))
+    module = module_of(file)
+    unread = [*dict.fromkeys(said for part in parts for said in part.unread), *(module.unread if module else ())]
     if unread:
         more = f", and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
         said = "; ".join(unread[:_NAMED]) + more

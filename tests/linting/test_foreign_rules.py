@@ -12,6 +12,7 @@ from hptransfer.export.base import EXPORTERS
 from hptransfer.linting.foreign.base import FOREIGN_RULES, document
 from hptransfer.linting.foreign_files import FileLint, lint_file
 from hptransfer.linting.planned import Planned, planned_of, read_planned
+from hptransfer.linting.reading import python
 from hptransfer.testing.foreign_rules import EXAMPLE_PLAN, ForeignRulesConformance
 from tests.support.exported import llama_target, write_export
 from tests.support.plugins import install
@@ -279,3 +280,14 @@ def test_a_plan_of_one_rate_loses_nothing() -> None:
     """Negative control of `several`."""
     assert EXAMPLE_PLAN.several
     assert not replace(EXAMPLE_PLAN, rates={"embedding": (0.01,), "hidden weight": (0.01,)}).several
+
+
+def test_what_was_too_much_to_work_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python file with more expressions than are followed: a note, and no hang."""
+    monkeypatch.setattr(python, "MOST_EVALUATED", 10)
+    result = lint(tmp_path, "f.py", "\n".join(f"a{i} = {i}" for i in range(20)), framework="torch")
+
+    assert result.notes == (
+        f"{tmp_path / 'f.py'}: not read: values that come after 10 expressions; a setting that may stand there is not "
+        "reported as missing",
+    )
