@@ -101,7 +101,7 @@ class Artifact(BaseModel):
         try:
             return cls.model_validate_json(json.dumps(cls.upgraded(data) if isinstance(data, dict) else data))
         except (ValueError, TypeError, RecursionError) as error:  # a date is YAML, but no JSON
-            raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path)) from None
+            raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path, cls.WRITER)) from None
 
     @classmethod
     def upgraded(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -133,11 +133,15 @@ def _first(error: Exception) -> str:
     """The first fault that validation found, in one line."""
     if isinstance(error, ValidationError):
         fault = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        said = f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
+        plain = isinstance(fault["input"], str | int | float | None) and fault["type"] != "missing"
+        return f"{said}, not {repr(fault['input'])[:80]}" if plain else said
     return str(error).splitlines()[0][:200]
 
 
-def _hint(error: Exception, path: Path) -> str | None:
-    """PyYAML follows YAML 1.1, which reads 1e-3 as text."""
+def _hint(error: Exception, path: Path, writer: str) -> str | None:
+    """What to do; PyYAML follows YAML 1.1, which reads 1e-3 as text."""
     types = {fault["type"] for fault in error.errors()} if isinstance(error, ValidationError) else set()
-    return "write numbers with a point: 1.0e-3" if "float_type" in types and path.suffix != ".json" else None
+    if "float_type" in types and path.suffix != ".json":
+        return "write numbers with a point: 1.0e-3"
+    return f"correct that value, or run `{writer}` again" if types else None
