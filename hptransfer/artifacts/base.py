@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hptransfer.artifacts.yaml_keys import OnceLoader
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content, write_atomically
 
@@ -22,7 +23,7 @@ class Record(BaseModel):
     )
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(OnceLoader):
     """Refuses aliases: no command writes them, and a few nested ones are more data than fits in memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -133,7 +134,9 @@ def _first(error: Exception) -> str:
     """The first fault that validation found, in one line."""
     if isinstance(error, ValidationError):
         fault = error.errors(include_url=False)[0]
-        said = f"{'.'.join(map(str, fault['loc']))}: {fault['msg'].removeprefix('Value error, ')}"
+        said = ": ".join(
+            part for part in (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) if part
+        )
         plain = isinstance(fault["input"], str | int | float | None) and fault["type"] != "missing"
         return f"{said}, not {repr(fault['input'])[:80]}" if plain else said
     return str(error).splitlines()[0][:200]

@@ -12,7 +12,7 @@ from hptransfer.errors import UsageError
 from hptransfer.parameterization.gauge import gauge_named
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.roles import Init, Role
-from hptransfer.parameterization.rules import SHAPE_FACTORS
+from hptransfer.parameterization.rules import HIDDEN_ONLY, SHAPE_FACTORS
 from hptransfer.parameterization.tables import FAMILIES
 from hptransfer.recipe.registered import OPTIMIZERS
 from hptransfer.recipe.training import Precision
@@ -38,6 +38,15 @@ def _optimizer(value: str) -> str:
     return value
 
 
+def _at_least(least: float) -> Callable[[float], float]:
+    def check(value: float) -> float:
+        if not value >= least:
+            raise ValueError(f"it must be at least {least}")
+        return value
+
+    return check
+
+
 def _gauge(value: str) -> str:
     try:
         gauge_named(value)
@@ -53,14 +62,34 @@ def _group(group: ParameterGroup) -> ParameterGroup:
         ("init", _one_of(get_args(Init)), group.init),
         ("optimizer", _optimizer, group.optimizer),
         ("pattern", re.compile, group.pattern),
+        ("count", _at_least(1), group.count),
+        *((("shape", _at_least(1), length)) for length in group.shape),
+        *((name, _at_least(0), getattr(group, name)) for name in ("init_std", "learning_rate", "weight_decay", "eps")),
     )
     for name, check, value in checks:
         try:
             if value is not None:
                 check(value)
         except (ValueError, re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"{name} {value[:80]!r}: {error}") from None
+            raise ValueError(f"{name} {str(value)[:80]!r}: {error}") from None
     return group
+
+
+def require_one_optimizer(optimizer: str, groups: Iterable[ParameterGroup]) -> None:
+    """Rows are for the plan's optimizer, but where it trains hidden weights alone and leaves the others to another.
+
+    Args:
+        optimizer: of the whole plan.
+        groups: its rows.
+
+    Raises:
+        ValueError: a row is for another.
+    """
+    if FAMILIES.get(optimizer) in HIDDEN_ONLY:
+        return
+    for group in groups:
+        if group.optimizer not in (None, optimizer):
+            raise ValueError(f"the row {group.pattern} is for {group.optimizer}, and optimizer is {optimizer!r}")
 
 
 class _Open(BaseModel):

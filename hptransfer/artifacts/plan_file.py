@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hptransfer.artifacts.base import Artifact
-from hptransfer.artifacts.known_values import GaugeName, Group, MuonScale, OptimizerName
+from hptransfer.artifacts.known_values import GaugeName, Group, MuonScale, OptimizerName, require_one_optimizer
 from hptransfer.artifacts.target import ModelRecord, ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content
@@ -54,6 +54,11 @@ class PlanFile(Artifact):
     """what a reader must know: choices among published rules, what no rule covers"""
     parameters: tuple[Group, ...] = ()
     """final values for this size, one row per group of parameters; none where the recipe has no model"""
+
+    @model_validator(mode="after")
+    def _one_optimizer(self) -> Self:
+        require_one_optimizer(self.optimizer, self.parameters)
+        return self
 
     def as_target(self) -> TargetFile:
         """The run as a target that nothing was checked for, so that it can be written for a framework.

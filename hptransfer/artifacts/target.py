@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
 import yaml
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, model_validator
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
@@ -28,6 +28,7 @@ from hptransfer.artifacts.known_values import (
     ScheduleName,
     Share,
     VerdictName,
+    require_one_optimizer,
 )
 from hptransfer.artifacts.scope import ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
@@ -313,6 +314,11 @@ class TargetFile(Artifact):
     """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: no check"""
     spent: Spent | None = None
     """null: written before costs were counted"""
+
+    @model_validator(mode="after")
+    def _one_optimizer(self) -> Self:
+        require_one_optimizer(self.optimizer, self.parameters)
+        return self
 
     @classmethod
     def parse(cls, text: str, path: Path) -> Self:

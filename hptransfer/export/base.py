@@ -142,12 +142,27 @@ def export_target(name: str, target: TargetFile) -> dict[str, str]:
         UsageError: there is no such exporter, it cannot express the target, or it fails.
     """
     exporter = exporter_named(name)
+    _require_said(target)
     _require_held(name, exporter, target)
     rule = "an exporter must write every target that its framework can express"
     with users_code(rule, name, own=name not in EXPORTERS.built_in):
         files = dict(exporter.export(target))
     _require_writable(name, files)
     return files
+
+
+def _require_said(target: TargetFile) -> None:
+    """Values that every plan of this optimizer has; without them a framework's own would be trained with."""
+    missing = [] if "learning_rate" in target.hyperparameters else ["hyperparameters: learning_rate"]
+    trained_by = {group.optimizer or target.optimizer for group in target.parameters}
+    if trained_by & {"adamw", "adam"}:
+        missing += [f"optimizer_values: {name}" for name in ("beta1", "beta2") if name not in target.optimizer_values]
+    if missing:
+        raise UsageError(
+            "a target must say all that its optimizer takes",
+            received=f"without {', '.join(missing)}",
+            hint="add them, or write the target again",
+        )
 
 
 def _require_writable(name: str, files: Mapping[Any, Any]) -> None:

@@ -162,7 +162,11 @@ def exported_text(path: Path) -> str:
         UsageError: it is missing, is a link, a pipe, a device or too large, or is no UTF-8.
     """
     try:
-        return _content(path).decode()
+        text = _content(path).decode()
+        if path.suffix == ".sh" and "\r" in text:
+            line = text.partition("\r")[0].count("\n") + 1
+            raise ValueError(f"line {line} ends with CRLF (\\r\\n), which bash takes for a part of its last word")
+        return text
     except (OSError, ValueError) as error:
         raise UsageError(
             f"{path.name} must be as `hptransfer scale --format` writes it: a regular text file",

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
 from hptransfer.handover.header import commented
 from hptransfer.handover.manifest import exported_text
@@ -242,7 +243,7 @@ def read_with(path: Path, framework: str, reading: Callable[[dict[str, Any]], Re
     """
     text = exported_text(path)
     try:
-        content = yaml.safe_load(text)
+        content = yaml_content(text)
         if not isinstance(content, dict):
             raise TypeError("no mapping")
         return reading(content)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
 from hptransfer.export.automodel import CONFIG, MODULE
 from hptransfer.handover.manifest import exported_text
@@ -34,7 +34,7 @@ class _Automodel:
         path = folder / CONFIG
         module = load_module(folder / MODULE)
         with edited_files(path, "NeMo Automodel"):
-            content = yaml.safe_load(exported_text(path))
+            content = yaml_content(exported_text(path))
             model, starts = started(module, target)
             return _reading(
                 content, _CLASSES | {f"{Path(MODULE).stem}.optimizer": module.optimizer}, (model, starts), target

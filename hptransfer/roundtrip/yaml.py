@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
 from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import EXACT, Reading, Trained
@@ -33,7 +33,7 @@ class _Yaml:
         """As `Reader.read`."""
         path = folder / "plan.yaml"
         try:
-            content = yaml.safe_load(exported_text(path))
+            content = yaml_content(exported_text(path))
             return _reading(content)
         except UsageError:
             raise

@@ -498,3 +498,26 @@ def test_an_export_goes_on_where_one_was_killed(moved: int, target: Path, monkey
     assert sorted(path for path in folder.rglob("*") if path.suffix == ".tmp") == sorted((mine, runs))
     assert run("verify", "--export", folder / "torch").exit_code == 0
     assert run("verify", "--export", folder / "yaml").exit_code == 0
+
+
+def test_lines_that_end_as_on_windows_are_said(target: Path) -> None:
+    """Bash takes the carriage return for a part of the last word; the file, the line and CRLF are named."""
+    run("export", target, "--format", "megatron")
+    script = target.parent / "export" / "megatron" / "megatron_args.sh"
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    result = run("verify", "--export", script)
+
+    assert result.exit_code == 2, result.output
+    assert f"{script}: line 1 ends with CRLF" in flat(result)
+
+
+@pytest.mark.parametrize(("name", "file"), [("yaml", "plan.yaml"), ("automodel", "automodel.yaml")])
+def test_a_key_that_is_there_twice_is_refused(name: str, file: str, target: Path) -> None:
+    """The file behind itself: readers of YAML keep the last of each key, and what the first said would be lost."""
+    run("export", target, "--format", name)
+    place = target.parent / "export" / name / file
+    place.write_text(place.read_text() * 2)
+    result = run("verify", "--export", place)
+
+    assert result.exit_code == 2, result.output
+    assert re.search(r"the key `\w+` is in line \d+ already", flat(result))
