@@ -81,7 +81,7 @@ def test_a_key_that_is_there_twice_is_said(tmp_path: Path) -> None:
     ("keys", "said"),
     [
         (("optimizer_values",), "without optimizer_values: beta1, "),
-        (("hyperparameters",), "hyperparameters: learning_r"),
+        (("hyperparameters",), "hyperparameters: learn"),
     ],
 )
 def test_an_export_needs_all_that_the_optimizer_takes(keys: tuple[str], said: str) -> None:
