@@ -8,7 +8,8 @@
 the code in it is copied. Of each plan the exported file is imported, and its `bridge(config)` called, on Bridge's own
 `GPTModelProvider`, `OptimizerConfig` and `SchedulerConfig`, which have the flags' values by `FIELDS`; then Bridge's
 `finalize`, `provide`, `_calculate_scheduler_steps` and `setup_optimizer` run on a CPU. Stubbed are triton,
-torch.compile, and the packages of `STUBBED`, which are not installed here; Bridge's `__init__` is left out.
+torch.compile, and the packages of `STUBBED`, which are not installed here; Bridge's `__init__` is left out. omegaconf and pyyaml are
+real: `pip install --target FOLDER omegaconf`.
 """
 
 from __future__ import annotations
@@ -99,12 +100,13 @@ def fields(flags: Flags) -> dict[str, dict[str, Any]]:
     return found
 
 
-def recorded(folder: Path, seen: Mapping[float, float]) -> dict[str, Any]:
+def recorded(folder: Path, seen: Mapping[float, float], *, called: bool = True) -> dict[str, Any]:
     """What Bridge's code makes of an exported folder.
 
     Args:
-        folder: with the arguments and the Python file.
+        folder: with the arguments, and the Python file where there is one.
         seen: where `normal_` keeps its stds, by what a float32 tensor holds.
+        called: whether `bridge(config)` of the file is; else, the mistake of a user who forgets it.
     """
     flags = read_flags(array_words(folder / ARGUMENTS))[0]
     values = fields(flags)
@@ -131,7 +133,8 @@ def recorded(folder: Path, seen: Mapping[float, float]) -> dict[str, Any]:
     said: dict[str, Any] = {"arguments": " ".join(array_words(folder / ARGUMENTS))}
     if (folder / OVERRIDES).exists():
         exported = _imported(folder / OVERRIDES)
-        exported.bridge(config)
+        if called:
+            exported.bridge(config)
         said["python"] = {"overrides": exported.OVERRIDES, "output_std": exported.OUTPUT_STD}
     else:
         config.scheduler.start_weight_decay = config.scheduler.end_weight_decay = flags["weight-decay"]
@@ -232,8 +235,9 @@ def main(folder: Path) -> None:
         torch.distributed.init_process_group("gloo", init_method=f"file://{place}/store", rank=0, world_size=1)
         importlib.import_module("megatron.core.parallel_state").initialize_model_parallel(1, 1)
         found = {name: recorded(export, seen) for name, export in folders.items()}
+        planted = recorded(folders["mup"], seen, called=False)
         torch.distributed.destroy_process_group()
-    print(json.dumps({**said, "sets": found}, indent=None, separators=(",", ":")))
+    print(json.dumps({**said, "sets": found, "bridge(config) left out": planted}, indent=None, separators=(",", ":")))
 
 
 def _ready(folder: Path) -> dict[float, float]:
