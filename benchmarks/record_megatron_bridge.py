@@ -8,8 +8,8 @@
 the code in it is copied. Of each plan the exported file is imported, and its `bridge(config)` called, on Bridge's own
 `GPTModelProvider`, `OptimizerConfig` and `SchedulerConfig`, which have the flags' values by `FIELDS`; then Bridge's
 `finalize`, `provide`, `_calculate_scheduler_steps` and `setup_optimizer` run on a CPU. Stubbed are triton,
-torch.compile, and the packages of `STUBBED`, which are not installed here; Bridge's `__init__` is left out. omegaconf and pyyaml are
-real: `pip install --target FOLDER omegaconf`.
+torch.compile, and the packages of `STUBBED`, which are not installed here; Bridge's `__init__` is left out.
+omegaconf is the real one: `pip install --target FOLDER omegaconf`.
 """
 
 from __future__ import annotations
@@ -245,10 +245,12 @@ def _ready(folder: Path) -> dict[float, float]:
     sys.path.insert(0, str(folder))
     seen = _prepared()
     tensor = torch.tensor
+
+    def on_cpu(*given: Any, **named: Any) -> torch.Tensor:
+        return tensor(*given, **named | ({"device": "cpu"} if named.get("device") == "cuda" else {}))
+
     # the optimizer's wrapper keeps a scale of 1 on the GPU
-    vars(torch)["tensor"] = lambda *given, device=None, **named: tensor(
-        *given, device="cpu" if device == "cuda" else device, **named
-    )
+    vars(torch)["tensor"] = on_cpu
     # Megatron-LM knows by itself that Transformer Engine is missing
     for name in ("megatron.core.optimizer", "megatron.core.models.gpt", "megatron.training.config"):
         importlib.import_module(name)

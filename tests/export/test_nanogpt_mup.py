@@ -135,14 +135,26 @@ def test_a_planted_mistake_is_found_and_named(
     assert found.changed == (FILE,)
 
 
-@pytest.mark.parametrize("who", WHO)
-def test_depth_left_out_is_found(who: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """CompleteP without its switch: eps, decay and branches are those of muP."""
-    through(who, "completep", request)
-    edits = {FILE: ("depth_alpha_enabled = True\n", "")}
-    found = round_trip(tmp_path, "nanogpt-mup", target("completep", DEEPER), edits)
+#: mistake in CompleteP's depth -> (text, its replacement, quantities that differ)
+SHALLOW = {
+    "no switch": ("depth_alpha_enabled = True\n", "", {"weight_decay", "eps", "multiplier"}),
+    "growth left at 1": ("depth_multiplier = 2.0\n", "", {"eps", "multiplier"}),
+    "another exponent": (
+        "depth_alpha_exp = 1.0\n", "depth_alpha_exp = 0.5\n", {"learning_rate", "eps", "multiplier"},
+    ),
+}  # fmt: skip
 
-    assert {each.quantity for each in found.differences} == {"weight_decay", "eps", "multiplier"}
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("name", list(SHALLOW))
+def test_depth_left_out_is_found(name: str, who: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """CompleteP without its switch has eps, decay and branches of muP; its growth and exponent are compared too."""
+    through(who, "completep", request)
+    old, new, quantities = SHALLOW[name]
+    found = round_trip(tmp_path, "nanogpt-mup", target("completep", DEEPER), {FILE: (old, new)})
+
+    assert {each.quantity for each in found.differences} == quantities
+    assert name == "no switch" or any("depth's growth" in each.cause for each in found.differences)
 
 
 @needs_code
