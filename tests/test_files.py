@@ -12,9 +12,7 @@ from hptransfer import files
 from hptransfer.files import bounded_content, open_regular
 
 
-@pytest.mark.parametrize(
-    "place", ["/proc/kmsg", "/proc/self/mem", "/proc/version", "/dev/zero", "fifo", "."]
-)
+@pytest.mark.parametrize("place", ["/proc/kmsg", "/proc/self/mem", "/proc/version", "/dev/zero", "fifo", "."])
 def test_what_is_no_file_of_a_disk_is_refused(place: str, tmp_path: Path) -> None:
     """A link to what the kernel makes up, a device, a pipe and a folder: one sentence, and nothing waits."""
     if not Path(place).exists() and place != "fifo":

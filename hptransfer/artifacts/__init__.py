@@ -23,4 +23,5 @@ __all__ = [
     "transfer",
     "tuned",
     "watch",
+    "yaml_keys",
 ]
