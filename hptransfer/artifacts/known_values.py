@@ -80,7 +80,7 @@ def require_one_optimizer(optimizer: str, groups: Iterable[ParameterGroup]) -> N
 
     Args:
         optimizer: of the whole plan.
-        groups: its rows.
+        groups: the rows of that plan.
 
     Raises:
         ValueError: a row is for another.

@@ -17,6 +17,7 @@ from hptransfer.cli.options import (
     Overwrite,
     RecipeArgument,
     Runs,
+    Use,
     UseChoice,
     Width,
     format_names,
@@ -46,9 +47,7 @@ def scale_command(
             show_default=False,
         ),
     ] = None,
-    use: Annotated[
-        UseChoice, typer.Option(help="`predicted`: the optimum that the ladder's path predicts there.")
-    ] = UseChoice.TUNED,
+    use: Use = UseChoice.TUNED,
     force: Force = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -81,21 +80,18 @@ def scale_command(
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
 
-    loaded = load_recipe(recipe)
+    loaded, names = load_recipe(recipe), format_names(formats)
     folder = RunFolder(runs / loaded.recipe.name)
     shape = (width or loaded.recipe.sizes.target.width, depth or loaded.recipe.sizes.target.depth)
     loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
-    names = format_names(formats)
     path = output or folder.target
     given = target_options(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
     result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value, path=path, given=given)
-    if not overwrite:
-        require_own(path.parent / "export", result.exports)  # before anything is written
-    kept = write_target(path, result.target, result.text)
-    if kept is not None:
-        print(describe_kept(path, kept), file=sys.stderr)
     exports = path.parent / "export"
+    require_own(exports, result.exports, overwrite=overwrite)  # before anything is written
+    if (kept := write_target(path, result.target, result.text)) is not None:
+        print(describe_kept(path, kept), file=sys.stderr)
     written = write_exports(exports, result.exports, path, plan_digest(result.target), overwrite=overwrite)
     sys.stderr.write(written.said)
     if as_json:

@@ -66,8 +66,7 @@ def write_exports(
         UsageError: a path cannot be written, or holds what no export wrote; nothing is written.
         MachineError: the disk is full; nothing is written.
     """
-    if not overwrite:
-        require_own(folder, exports)
+    require_own(folder, exports, overwrite=overwrite)
     own = {name: _folder_of(folder, name) for name in exports}
     former = {name: _former(own[name]) for name in exports}
     texts = {
@@ -104,18 +103,19 @@ def write_exported(folder: Path, name: str, files: Mapping[str, str], plan: Path
     return write_exports(folder, {name: files}, plan, plan_sha256).files[name]
 
 
-def require_own(folder: Path, exports: Mapping[str, Mapping[str, str]]) -> None:
+def require_own(folder: Path, exports: Mapping[str, Mapping[str, str]], *, overwrite: bool = False) -> None:
     """What would be replaced must be an export's own, unedited, or say the same already; nothing is written.
 
     Args:
         folder: of all exporters' folders.
         exports: name of the exporter -> path relative to its folder -> text.
+        overwrite: whether anything may be replaced.
 
     Raises:
         UsageError: it names the files that no export wrote, or that were edited since.
     """
     found = [said for name, files in exports.items() for said in _not_own(_folder_of(folder, name), files)]
-    if found:
+    if found and not overwrite:
         more = f", and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
         raise UsageError(
             "an export must replace files of an export alone, as they were written",
