@@ -85,10 +85,9 @@ def scale_command(
     shape = (width or loaded.recipe.sizes.target.width, depth or loaded.recipe.sizes.target.depth)
     loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
-    path = output or folder.target
+    exports = (path := output or folder.target).parent / "export"
     given = target_options(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
     result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value, path=path, given=given)
-    exports = path.parent / "export"
     require_own(exports, result.exports, overwrite=overwrite)  # before anything is written
     if (kept := write_target(path, result.target, result.text)) is not None:
         print(describe_kept(path, kept), file=sys.stderr)
