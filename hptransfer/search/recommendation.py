@@ -56,9 +56,7 @@ def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial, tolerance: fl
     if optimum.noise_from == "scatter" and len(average_seeds(points).x) < least_runs(1):
         # scatter about a curve that so few values cannot fix is that of the curve's prior, and can be thousands of nats
         noise = math.nan
-        optimum = estimate_optimum(
-            points, noise=ASSUMED_NOISE * abs(best.loss), tolerance=tolerance * abs(best.loss)
-        )
+        optimum = estimate_optimum(points, noise=ASSUMED_NOISE * abs(best.loss), tolerance=tolerance * abs(best.loss))
     # within the values that trained: the gap before a divergence may already belong to it
     trained = [axis.x(trial.hyperparameters[axis.name]) for trial in finished if trial.state is TrialState.COMPLETE]
     value = axis.clip(axis.value(min(max(optimum.log2_value, min(trained)), max(trained))))
