@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 #: powers of the width's and the depth's growth that a missing or a second rule leaves
@@ -58,10 +58,12 @@ def cause_of(
     base = 1.0 if quantity == "multiplier" else growth.base.get(quantity)
     if base:
         factor = planned / base
+        named = _named(factor, growth, rules or {}, tolerance) if quantity == "multiplier" else ""
+        which = f", {named}" if named else ""
         if not math.isclose(factor, 1.0) and math.isclose(ratio, factor, rel_tol=tolerance):
-            return f"scaled twice, by {factor:.4g} each time"
+            return f"scaled twice, by {factor:.4g} each time{which}"
         if not math.isclose(factor, 1.0) and math.isclose(ratio * factor, 1.0, rel_tol=tolerance):
-            return f"not scaled: that is the base's, and the rule asks for {factor:.4g} times it"
+            return f"not scaled: that is the base's, and the rule asks for {factor:.4g} times it{which}"
     powers = _powers((rules or {}).get(quantity, ""))
     for said, power in _of_rule(powers):
         for how, sign in (("without", -1), ("with twice", 1)):
@@ -73,13 +75,31 @@ def cause_of(
         return f"off by {ratio:.6g}; the plan does not scale it with width or depth"
     # a multiplier moves between `forward` and the rest, so that texts of rules may not name it
     axes = [axis for axis in ("width", "depth") if not powers or any(axis in power for _, power in _of_rule(powers))]
-    fits = [
-        f"the {axis}'s growth to the power {power:g}"
+    fits = [f"the {axis}'s growth to the power {power:g}" for axis, power in _fits(ratio, growth, axes, tolerance)]
+    return f"off by {' or '.join(fits)}" if fits else f"off by {ratio:.6g}"
+
+
+def _named(factor: float, growth: Growth, rules: Mapping[str, str], tolerance: float) -> str:
+    """Which growth a forward multiplier is a power of.
+
+    Of several that fit it is the one that the other rules of the same parameter have: what `forward` does not multiply
+    by lies in them.
+    """
+    fits = _fits(factor, growth, ["width", "depth"], tolerance)
+    has = {(axis, power) for rule in rules.values() for _, axis, power in _powers(rule)}
+    depth = any(axis == "depth" for axis, _ in has)
+    # only of residual branches the depth's growth is a factor, and of those it is the only one
+    likely = [each for each in fits if each in has and (each[0] == "depth") == depth] or fits
+    return " or ".join(f"the {axis}'s growth to the power {power:g}" for axis, power in likely)
+
+
+def _fits(ratio: float, growth: Growth, axes: Sequence[str], tolerance: float) -> list[tuple[str, float]]:
+    return [
+        (axis, power)
         for axis in axes
         for power in _POWERS
         if _grown(growth, axis) != 1 and math.isclose(ratio, _grown(growth, axis) ** power, rel_tol=tolerance)
     ]
-    return f"off by {' or '.join(fits)}" if fits else f"off by {ratio:.6g}"
 
 
 def _grown(growth: Growth, axis: str) -> float:

@@ -12,7 +12,10 @@ RULES = {"init_std": "m_in^-0.5 m_L^-1", "learning_rate": "m_in^-1 m_L^-1", "eps
 
 CAUSES = {
     # CompleteP's residual factor of 1/4 left out
-    "multiplier": ("multiplier", 0.25, 1.0, "not scaled: that is the base's, and the rule asks for 0.25 times it"),
+    "multiplier": (
+        "multiplier", 0.25, 1.0,
+        "not scaled: that is the base's, and the rule asks for 0.25 times it, the depth's growth to the power -1",
+    ),
     "depth alone": ("eps", 2.5e-9, 1.6e-7, "off by 64"),  # 16^1.5, but the rule knows nothing of the width
     "both": (
         "init_std", 0.02 / 16, 0.02,

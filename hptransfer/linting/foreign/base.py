@@ -133,7 +133,7 @@ class ForeignFramework(Protocol):
 
     @property
     def broad(self) -> bool:
-        """Whether its marks are found in other frameworks' files too; it then gives way to those."""
+        """Whether its marks are found in other frameworks' files too; outside of Python it then gives way to those."""
 
     @property
     def rules(self) -> tuple[ForeignRule, ...]:
@@ -177,14 +177,14 @@ FOREIGN_RULES: Registry[ForeignFramework] = Registry(
 )
 
 
-def recognised(file: ForeignFile) -> str:
-    """Name of the framework that a file is for.
+def recognised(file: ForeignFile) -> tuple[str, ...]:
+    """Names of the frameworks that a file is for: of a Python file all that it uses, a broad one last.
 
     Args:
         file: read, of any form.
 
     Raises:
-        UsageError: nothing in it says so, or several frameworks are named.
+        UsageError: nothing in it says so, or a file that configures one framework names several.
     """
     found: dict[str, tuple[str, ...]] = {}
     broad: dict[str, tuple[str, ...]] = {}
@@ -192,9 +192,10 @@ def recognised(file: ForeignFile) -> str:
         framework = FOREIGN_RULES.look_up(name)
         if marks := framework.marks(file):
             (broad if framework.broad else found)[name] = marks
-    candidates = found or broad
-    if len(candidates) == 1:
-        return next(iter(candidates))
+    # a program uses several at once: the Trainer of one, and a scheduler of torch
+    candidates = found | broad if file.form == "python" else found or broad
+    if len(candidates) == 1 or (candidates and file.form == "python"):
+        return tuple(candidates)
     said = "; ".join(f"{name} ({', '.join(marks[:3])})" for name, marks in candidates.items())
     raise UsageError(
         "a configuration must be of one framework that `lint` knows",
