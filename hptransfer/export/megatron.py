@@ -84,7 +84,7 @@ class _Megatron:
         read_at=f"commit {COMMIT}",
         itself="with --use-mup, rates, eps and init of hidden matrices, logits and attention are scaled.",
         executed=f"Megatron-LM {COMMIT} on a CPU, unmodified: its arguments, model, init, groups and schedule; "
-        "Muon's own package and Megatron-Bridge were not",
+        "Megatron-Bridge 067f987d too, its provider, optimizer set-up and scheduler; Muon's own package was not",
     )
 
     def trained(self, target: TargetFile, /) -> Iterable[Trained]:
