@@ -152,5 +152,5 @@ def test_the_note_offers_to_hold_what_moves() -> None:
 
 @pytest.mark.parametrize(("share", "said"), [(25.0, "25 times the run"), (0.25, "0.25 of the run")])
 def test_a_share_above_one_is_a_multiple(share: float, said: str) -> None:
-    """ "25 of the run" reads as steps."""
+    """25 of the run would read as steps."""
     assert share_text(share) == said

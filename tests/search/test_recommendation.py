@@ -238,7 +238,7 @@ FOUR = ((-12.0, 4.232451513409615), (-10.0, 2.959919959306717), (-8.0, 2.6597320
 
 
 def test_as_few_trials_as_coefficients_measure_no_noise() -> None:
-    """Four runs had a noise of nine nats; it is assumed, and loss, interval and plateau are those of what is assumed."""
+    """Four runs had a noise of nine nats; it is assumed, and loss, interval and plateau follow from that."""
     found = recommended(LONG, [trial(LONG, (x,), loss) for x, loss in FOUR])
     low, high = found.intervals["learning_rate"]
     first, last = found.plateaus["learning_rate"]
