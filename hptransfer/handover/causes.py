@@ -44,7 +44,7 @@ def cause_of(
     of what the rule has: growths of width and depth may have powers in common.
 
     Args:
-        quantity: field of `Trained`.
+        quantity: name of a field of `Trained`, such as "init_std".
         planned: value of the plan.
         used: another value, which the framework would use.
         growth: of the target over the base.
