@@ -448,7 +448,7 @@ def test_the_header_says_forced_and_what_was_not_run() -> None:
 def test_a_stand_in_names_what_to_install() -> None:
     """After `make install-dev` the trainer of torchtitan cannot be imported."""
     made = SimpleNamespace(model_spec=object())
-    module = SimpleNamespace(hptransfer_target=Mock(side_effect=[ImportError("No module named 'datasets'"), made]))
+    module: Any = SimpleNamespace(hptransfer_target=Mock(side_effect=[ImportError("No module named 'datasets'"), made]))
     config, (said,) = configured(module)
 
     assert config is made
