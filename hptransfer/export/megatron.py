@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export._megatron_flags import decimal, muon_rate, plan_flags, python_text, require_known
+from hptransfer.handover.causes import Growth
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.megatron import (
@@ -23,7 +24,7 @@ from hptransfer.handover.megatron import (
     trained_by,
 )
 from hptransfer.handover.parts import Names, Part
-from hptransfer.handover.trained import Growth, Reading, Trained, differences
+from hptransfer.handover.trained import Reading, Trained, differences
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, layer_template
 from hptransfer.parameterization.moved_multiplier import with_multiplier

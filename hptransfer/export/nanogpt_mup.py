@@ -14,6 +14,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.causes import Growth
 from hptransfer.handover.decoder import Decoder, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.nanogpt_mup import (
@@ -31,7 +32,7 @@ from hptransfer.handover.nanogpt_mup import (
 )
 from hptransfer.handover.parts import Part, places
 from hptransfer.handover.planned_values import tuned_names
-from hptransfer.handover.trained import Growth, Reading, Trained, differences
+from hptransfer.handover.trained import Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import plan

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import printable
+from hptransfer.parameterization.decay_timescale import share_text
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, readable
 from hptransfer.parameterization.notes import is_of_plain_form
 from hptransfer.parameterization.rules import Quantity
@@ -140,7 +141,7 @@ def _run(target: TargetFile) -> Iterator[str]:
     yield f"At the base (95% interval of what was tuned): {', '.join(values)}."
     yield from (f"  {' '.join(each.sentence.split())}" for each in target.extrapolation)
     yield from (
-        f"  weight decay of {', '.join(each.parameters)} averages over {each.share:.3g} of the run"
+        f"  weight decay of {', '.join(each.parameters)} averages over {share_text(each.share)}"
         for each in target.decay_timescale
     )
 

@@ -15,10 +15,11 @@ import yaml
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
+from hptransfer.handover.causes import Growth
 from hptransfer.handover.header import commented
 from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.planned_values import tuned_names
-from hptransfer.handover.trained import EXACT, Difference, Growth, Reading, Trained, differences
+from hptransfer.handover.trained import EXACT, Difference, Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.rules import Options
 from hptransfer.user_code import described_error

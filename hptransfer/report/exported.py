@@ -13,7 +13,9 @@ def describe_verification(found: ExportVerification) -> str:
     """
     word = "AS PLANNED" if found.holds else "DIFFERS"
     count = sum(max(1, len(each.names)) for each in found.differences)
-    said = "no difference" if not found.differences else f"{count} value{'s differ' if count > 1 else ' differs'}"
+    clauses = [f"{count} value{'s differ' if count > 1 else ' differs'}"] if found.differences else []
+    clauses += ["the schedule differs"] if found.schedule else []
+    said = " and ".join(clauses) or "no difference"
     lines = [
         f"{word}: {found.folder} ({found.exporter}) against {found.plan}: {found.parameters} parameters, {said}",
         *(f"  {each.sentence}" for each in found.differences),

@@ -12,10 +12,11 @@ from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import HptransferError, Terminated, UsageError
 from hptransfer.export.base import EXPORTERS
+from hptransfer.handover.causes import Growth
 from hptransfer.handover.header import plan_digest
 from hptransfer.handover.manifest import read_manifest, require_regular
 from hptransfer.handover.planned_values import model_facts, not_compared, run_values
-from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
+from hptransfer.handover.trained import Difference, Reading, differences, value_differences
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge

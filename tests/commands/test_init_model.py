@@ -137,6 +137,20 @@ def test_a_local_configuration(tmp_path: Path) -> None:
     assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2048, 8)
 
 
+@pytest.mark.parametrize(("target", "base", "one"), [("1024x8", 64, True), ("2048x8", 128, False)])
+def test_a_base_of_one_head_is_said(tmp_path: Path, target: str, base: int, one: bool) -> None:
+    """16 heads of 1024: below that width only a base with one head has four widths."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    values = {"model_type": "llama", "hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 16}
+    values |= {"num_key_value_heads": 16, "num_hidden_layers": 8, "vocab_size": 256}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    path = tmp_path / "r.yaml"
+    init_command(path, huggingface=str(tmp_path), target=target)
+
+    assert recipe_of(path).sizes.base.width == base
+    assert (f"the base of width {base} has one attention head" in " ".join(path.read_text().split())) == one
+
+
 @pytest.mark.parametrize(
     ("target", "widths"), [("1024x2", (64, 128, 256, 512)), ("512x2", (64, 128, 256)), ("192x4", (64, 128))]
 )

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.handover.causes import Growth
 from hptransfer.handover.megatron import ATTENTION, Flags, Python, rate, read_flags, trained_by
 from hptransfer.handover.megatron_arguments import array_words
-from hptransfer.handover.trained import Growth, Reading, Trained, differences
+from hptransfer.handover.trained import Reading, Trained, differences
 from hptransfer.roundtrip._megatron_file import read_python
 from tests.support.exported import write_export
 from tests.support.megatron import ARGUMENTS, OVERRIDES, flags_target, plan, with_floor

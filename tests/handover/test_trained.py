@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hptransfer.handover.trained import Growth, Reading, Trained, differences, value_differences
+from hptransfer.handover.causes import Growth
+from hptransfer.handover.trained import Reading, Trained, differences, value_differences
 
 #: width four times, depth three times the base's; base rate 0.01
 GROWTH = Growth(4.0, 3.0, {"learning_rate": 0.01, "weight_decay": 0.1, "eps": 1e-8})

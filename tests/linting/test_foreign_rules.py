@@ -209,7 +209,6 @@ def test_a_fused_attention_of_torchtitan_has_other_names(tmp_path: Path) -> None
     ("name", "text", "said"),
     [
         ("a.json", '{"a": 1}', "nothing in it names one"),
-        ("a.py", "import torchtitan\nimport olmo_core\n", "olmo-core (import olmo_core); torchtitan"),
     ],
 )
 def test_a_file_must_be_of_one_framework(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -291,3 +290,43 @@ def test_what_was_too_much_to_work_out_is_said(tmp_path: Path, monkeypatch: pyte
         f"{tmp_path / 'f.py'}: not read: values that come after 10 expressions; a setting that may stand there is not "
         "reported as missing",
     )
+
+
+TRAINER_AND_SCHEDULER = """import torch
+from transformers import Trainer, TrainingArguments
+
+plan = hptransfer.load_plan("target.yaml")
+optimizer = torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95))
+scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=100)
+arguments = TrainingArguments("out", adam_beta2=0.95)
+trainer = Trainer(model=model, args=arguments, optimizers=(optimizer, scheduler))
+"""
+
+
+def test_a_program_is_asked_the_rules_of_all_that_it_uses(tmp_path: Path) -> None:
+    """A scheduler of torch that makes all rates one is found beside the Trainer, which marks the file as well."""
+    alone = lint(tmp_path, "train.py", TRAINER_AND_SCHEDULER, framework="torch")
+    found = lint(tmp_path, "train.py", TRAINER_AND_SCHEDULER)
+
+    assert codes(alone)
+    assert set(codes(alone)) <= set(codes(found))
+    assert (found.framework, found.others) == ("huggingface", ("torch",))
+    assert len({(each.place, each.rule) for each in found.errors}) == len(found.errors)
+
+
+def test_all_frameworks_of_a_program_are_named(tmp_path: Path) -> None:
+    """A file that is sound says whose rules were asked; one command is of one framework."""
+    path = tmp_path / "train.py"
+
+    assert lint(tmp_path, "train.py", "import torchtitan\nimport olmo_core\nimport torch\n").sound == (
+        f"{path}: nothing found (olmo-core, torchtitan, torch)"
+    )
+
+
+def test_a_folder_is_refused_with_what_to_name(tmp_path: Path) -> None:
+    """`verify --export` takes folders, `lint` files."""
+    (found,) = lint_file(tmp_path).errors
+
+    assert found.received == f"{tmp_path}: a folder"
+    assert "`FOLDER/*.py`" in str(found.hint)
+    assert "`hptransfer verify --export FOLDER`" in str(found.hint)
