@@ -103,9 +103,8 @@ def _reading(transformers: Any, module: ModuleType, content: dict[str, Any], tar
         model = module.build_model() if builds else stand_in(target)
         if not builds:
             module.init_(model)
-        draws = record.draws(model)
         fresh = _fresh(transformers, target) if builds else stand_in(target)
-        _require_starts(draws, record.draws(fresh), target)
+        draws = _starts(record.followed(model), record.followed(fresh), target)
     trainer = _trainer(transformers, module, model, args)
     said = "lr_scheduler_type" in content or target.training is None or target.training.schedule != "own"
     values = _values(trainer.optimizer, args, with_clip=said) | argument_values(args, model, built=builds)
@@ -153,11 +152,30 @@ def _fresh(transformers: Any, target: TargetFile) -> nn.Module:
     return built
 
 
-def _require_starts(draws: Mapping[str, Draw], fresh: Mapping[str, Draw], target: TargetFile) -> None:
-    """Constants must be the plan's, and draws be around zero; their stds are compared elsewhere."""
+def _starts(used: Mapping[str, Draw], fresh: Mapping[str, Draw], target: TargetFile) -> dict[str, Draw]:
+    """The draws by name, where constants are the plan's, and draws around zero; stds are compared elsewhere.
+
+    What the plan leaves as the model's own code starts it may be computed in any way: it must be by the same operations.
+
+    Args:
+        used: start of each parameter by the files.
+        fresh: start by the model's own code.
+        target: gives what the plan starts each at.
+
+    Raises:
+        UsageError: a start is another, or cannot be followed; the message names it.
+    """
     apart = []
-    for name, draw in draws.items():
+    draws = dict(used)
+    for name, draw in used.items():
         group = next((each for each in target.parameters if re.fullmatch(each.pattern, name)), None)
+        if math.isnan(draw.std):
+            if group is None or group.init != "kept" or not draw.made:
+                raise UsageError("an initialisation must be made of draws and factors", received=name)
+            if name not in fresh or fresh[name].made != draw.made:
+                apart.append(f"{name} by other operations than the model's own code")
+            draws[name] = Draw(math.nan, 0.0)  # no std, as in the plan
+            continue
         if group is None or (group.init_std is not None and draw.std == 0):
             continue
         own = fresh[name].mean if name in fresh else 0.0
@@ -170,6 +188,7 @@ def _require_starts(draws: Mapping[str, Draw], fresh: Mapping[str, Draw], target
             received=f"{', '.join(apart[:5])}{f' and {len(apart) - 5} others' if apart[5:] else ''}",
             hint="export again",
         )
+    return draws
 
 
 def _rows(optimizer: Any, model: nn.Module, draws: Mapping[str, Draw], target: TargetFile) -> Iterator[Trained]:
@@ -194,7 +213,11 @@ def _rows(optimizer: Any, model: nn.Module, draws: Mapping[str, Draw], target: T
 def _own_init_on_meta() -> Iterator[None]:
     """On the meta device transformers skips its own init, which costs nothing there and is to be seen."""
     modeling = importlib.import_module("transformers.modeling_utils")
-    with patch.object(modeling, "get_torch_context_manager_or_global_device", lambda: torch.device("cpu")):
+    functions = importlib.import_module("transformers.initialization").TORCH_INIT_FUNCTIONS
+    with (
+        patch.object(modeling, "get_torch_context_manager_or_global_device", lambda: torch.device("cpu")),
+        patch.dict(functions, {"orthogonal_": nn.init.orthogonal_}),  # the recorded one
+    ):
         yield
 
 
