@@ -26,7 +26,7 @@ _NORM_EPS = ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps")
 
 
 def run_values(target: TargetFile) -> dict[str, float | str]:
-    """Optimizer, clipping, batch and duration; nothing that this run does not use, or that a program of its own decided.
+    """Optimizer, clipping, batch and duration, as far as the run uses them; nothing that the user's program decided.
 
     Args:
         target: planned in any gauge.

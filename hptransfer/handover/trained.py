@@ -108,7 +108,8 @@ class Reading:
             differently (a minimum that is absolute); None where one factor multiplies all.
         others: what else would be trained otherwise, found without a value of the plan: a setting of a group's own, or
             an option of the optimizer that is not torch's default.
-        steps_off: by how many steps the framework's own schedules may be early or late, which is no difference.
+        counted: the plan's schedule as the framework's own code counts steps, like `schedule`, where it counts in
+            another way than a plan; None: `schedule` must be the plan's at every step.
     """
 
     parameters: Sequence[Trained]
@@ -121,7 +122,7 @@ class Reading:
     unsaid: frozenset[tuple[str, str]] = frozenset()
     rates: Callable[[int], Mapping[str, float]] | None = None
     others: tuple[Difference, ...] = ()
-    steps_off: int = 1
+    counted: Callable[[int], float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

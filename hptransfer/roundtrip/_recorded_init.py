@@ -100,7 +100,10 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
 
     def followed(self, module: nn.Module) -> Mapping[str, Draw]:
         """What every parameter starts at, by name; of what cannot be said as a draw, `made`, or nothing but NaN."""
-        return {name: self._followed(parameter, _padding(module, parameter)) for name, parameter in module.named_parameters()}
+        return {
+            name: self._followed(parameter, _padding(module, parameter))
+            for name, parameter in module.named_parameters()
+        }
 
     def _followed(self, tensor: Tensor, padding: frozenset[int]) -> Draw:
         try:

@@ -23,6 +23,7 @@ from hptransfer.errors import MachineError, UsageError
 from hptransfer.handover.planned_values import model_facts
 from hptransfer.handover.trained import Reading, Trained
 from hptransfer.models.huggingface import CLASSES, nested
+from hptransfer.roundtrip._counted import from_zero
 from hptransfer.roundtrip._huggingface_factors import configured_factors
 from hptransfer.roundtrip._huggingface_values import (
     argument_values,
@@ -111,7 +112,7 @@ def _reading(transformers: Any, module: ModuleType, content: dict[str, Any], tar
     if builds:
         facts = frozenset(model_facts(target))
         values |= configuration_values(_config(model), _config(fresh), list(draws), facts)
-    schedule = _schedule(trainer.lr_scheduler, module, target) if said else None
+    schedule, counted = _schedule(trainer.lr_scheduler, module, target) if said else (None, None)
     floor = _floor(trainer.lr_scheduler, module, args.max_steps) if schedule is not None else None
     unread = (
         *(() if said else ("the schedule and clipping are not in the files: those of the runs that were tuned",)),
@@ -123,6 +124,7 @@ def _reading(transformers: Any, module: ModuleType, content: dict[str, Any], tar
         f"transformers {transformers.__version__}: its model and init, Trainer's optimizer and schedule",
         unread=unread,
         schedule=schedule,
+        counted=counted,
         values=values if floor is None else values | {"floor": floor},
         defaulted=frozenset(name for name in values if name in _VALUES and not _VALUES[name] & content.keys()),
     )
@@ -155,7 +157,7 @@ def _fresh(transformers: Any, target: TargetFile) -> nn.Module:
 def _starts(used: Mapping[str, Draw], fresh: Mapping[str, Draw], target: TargetFile) -> dict[str, Draw]:
     """The draws by name, where constants are the plan's, and draws around zero; stds are compared elsewhere.
 
-    What the plan leaves as the model's own code starts it may be computed in any way: it must be by the same operations.
+    What the plan leaves as the model's own code starts it may be computed, but by the same operations.
 
     Args:
         used: start of each parameter by the files.
@@ -235,8 +237,13 @@ def _trainer(transformers: Any, module: ModuleType, model: nn.Module, args: Any)
     return trainer
 
 
-def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> Callable[[int], float] | None:
-    """The factor on every group's rate, by Trainer's scheduler or the module's own: which is further from the plan's.
+_Factor = Callable[[int], float]
+
+
+def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> tuple[_Factor, _Factor] | tuple[None, None]:
+    """The factor on every group's rate, by Trainer's scheduler or the module's own, and the plan's as that one counts.
+
+    At each step it is the one that is further from the plan.
 
     Args:
         scheduler: that Trainer made, one of torch's.
@@ -251,16 +258,20 @@ def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> Callabl
             hint="choose another lr_scheduler_type",
         )
     training = target.training
-    if training is None or training.schedule == "own":
-        return None
+    # schedules of transformers warm up by the share of the steps taken before, of which the first has none
+    late = from_zero(target)
+    if training is None or late is None:
+        return None, None
+    pairs: list[tuple[_Factor, _Factor]] = [(module.factor, training.factor)]
+    if factors[0] is not module.factor:
+        pairs.append((factors[0], late))
 
-    def factor(step: int) -> float:
-        both = (float(factors[0](step)), float(module.factor(step)))
-        return max(both, key=lambda used: abs(used - training.factor(step)))
+    def worse(step: int) -> tuple[_Factor, _Factor]:
+        return max(pairs, key=lambda pair: abs(float(pair[0](step)) - pair[1](step)))
 
     for step in range(training.steps - 1, -1, -max(training.steps // 64, 1)):
-        factor(step)  # what cannot be computed is named by whoever reads the files
-    return factor
+        worse(step)  # what cannot be computed is named by whoever reads the files
+    return lambda step: float(worse(step)[0](step)), lambda step: worse(step)[1](step)
 
 
 def _floor(scheduler: Any, module: ModuleType, steps: int) -> float | str:

@@ -32,6 +32,7 @@ from hptransfer.handover.parts import Part
 from hptransfer.handover.planned_values import model_facts, run_values
 from hptransfer.handover.trained import Difference, Reading, Trained, at_rate_times
 from hptransfer.parameterization.rules import SHAPE_FACTORS
+from hptransfer.roundtrip._counted import from_zero
 from hptransfer.roundtrip._megatron_file import PYTHON, read_python
 from hptransfer.roundtrip._megatron_own import available, own_rows
 
@@ -82,6 +83,8 @@ class _Megatron:
             f"{through}; {_switch(flags)}",
             unread=tuple(unread),
             schedule=schedule,
+            # its scheduler's `num_steps` counts the samples seen before, so that the first step of a warmup is at 0
+            counted=from_zero(target),
             values=values,
             defaulted=frozenset(name for name in values if name in _FLAGS and not {*_FLAGS[name]} & set(flags)),
             rates=rates,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -181,36 +182,29 @@ def standing(target: TargetFile) -> str | None:
     return f"the target: {', '.join(words)}" if words else None
 
 
-#: largest difference of a schedule's factor that is rounding, beyond what some steps early or late make
+#: largest difference of a schedule's factor that is rounding
 _SCHEDULE = 1e-6
+#: steps that are compared one by one, at the beginning and about the end of the warmup
+_ALL, _ABOUT = 200, 3
 
 
 def _schedule(target: TargetFile, reading: Reading) -> str | None:
-    """Where the schedules differ by more than a step of either changes them."""
+    """Where the schedules differ, at the step where they do most."""
     training = target.training
     if reading.schedule is None or training is None or training.schedule == "own":
         return None
-    worst, where = 0.0, 0
-    # a step before the first of a warmup the rate is zero: there many frameworks begin
-    first = 0.0 if round((training.warmup or 0.0) * training.steps) else training.factor(0)
-    last = training.factor(training.steps - 1)
-    # what the step after the last would be, to which some frameworks' formulas lead
-    beyond = last + min(0.0, last - (training.factor(training.steps - 2) if training.steps > 1 else last))
-    for step in _sampled(training.steps):
-        near = [
-            first if at < 0 else training.factor(at) if at < training.steps else beyond
-            for at in range(step - reading.steps_off, step + reading.steps_off + 1)
-        ]
-        used = reading.schedule(step)
-        apart = max(min(near) - used, used - max(near), 0.0)
-        if apart > worst:
-            worst, where = apart, step
-    if worst <= _SCHEDULE:
-        return None
-    return (
-        f"at step {where} of {training.steps} the rates are {reading.schedule(where):.4g} of their peaks, planned "
-        f"{training.factor(where):.4g}"
-    )
+    planned = reading.counted or training.factor
+    rising = round((training.warmup or 0.0) * training.steps)
+    steps = {*range(_ALL), *range(rising - _ABOUT, rising + _ABOUT), *_sampled(training.steps)}
+    worst, said = _SCHEDULE, None
+    for step in sorted(step for step in steps if 0 <= step < training.steps):
+        used, wanted = reading.schedule(step), planned(step)
+        if abs(used - wanted) > worst or not math.isfinite(used):
+            worst = abs(used - wanted)
+            counts = "" if reading.counted is None else ", by the way the framework counts steps"
+            at = f"at step {step} of {training.steps}"
+            said = f"{at} the rates are {used:.4g} of their peaks, planned {wanted:.4g}{counts}"
+    return said
 
 
 def _sampled(steps: int) -> list[int]:

@@ -323,7 +323,7 @@ def test_a_checkpoint_has_no_factor_until_it_is_called_again(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("model", [FALCON_H1, MAMBA2, BAMBA, RWKV], ids=lambda model: model.config)
 def test_starts_that_are_computed_are_read_back(model: Any, tmp_path: Path) -> None:
-    """A_log, steps of time and decays, which no plan changes, are made by the same operations as in the model's code."""
+    """A_log, steps of time and decays, which no plan changes, are made by the same operations as in their code."""
     target = llama_target("mup", size=WIDE, model=model)
     assert {group.init for group in target.parameters} >= {"kept"}
     found = round_trip(tmp_path, "huggingface", target)
