@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, groups_text, module_text, require_applicable
-from hptransfer.handover.own_names import own_names
-from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.rules import Quantity
+from hptransfer.handover.own_names import OwnModelFormat
 
 CONFIG = "ds_config.json"
 MODULE = "hptransfer_deepspeed.py"
@@ -32,12 +29,8 @@ _CLIENT = '\n        more.setdefault("lr_scheduler", scheduler)  # DeepSpeed cal
 _NO_CLIENT = "\n        pass  # the schedule was the trainer's own: pass lr_scheduler=..., one factor for all groups"
 
 
-class _DeepSpeed:
+class _DeepSpeed(OwnModelFormat):
     """`ds_config.json` and `hptransfer_deepspeed.py`: groups by a client optimizer, schedules that keep the ratios."""
-
-    gauge: Gauge = "plain"
-    applies: frozenset[Quantity] = frozenset()
-    holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
         framework="DeepSpeed",
@@ -53,10 +46,6 @@ class _DeepSpeed:
             "train_batch_size is the whole batch: add train_micro_batch_size_per_gpu and a zero_optimization section.",
         ),
     )
-
-    def trained(self, target: TargetFile, /) -> Iterable[Trained]:
-        """As `FrameworkExporter.trained`."""
-        return own_names(target)
 
     def export(self, target: TargetFile, /) -> Mapping[str, str]:
         """The three files.

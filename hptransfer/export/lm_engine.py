@@ -18,6 +18,7 @@ from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.switched import (
     ATTENTION,
     LOOKED_UP,
+    SwitchedFormat,
     near,
     require_claimed,
     require_keys,
@@ -26,11 +27,9 @@ from hptransfer.handover.switched import (
     yaml_file,
 )
 from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.moved_multiplier import with_multiplier
 from hptransfer.parameterization.notes import attention_scale
-from hptransfer.parameterization.rules import Quantity
 
 _CLASSES = {"adamw": "TorchAdamW", "adam": "TorchAdam"}
 #: what m_residual multiplies
@@ -59,12 +58,8 @@ _EXTERNAL = (
 )
 
 
-class _LmEngine:
+class _LmEngine(SwitchedFormat):
     """`hptransfer_lm_engine.yml`: base values, `m_width` and `m_residual`, with muP's groups and init switched on."""
-
-    gauge: Gauge = "multipliers"
-    applies: frozenset[Quantity] = frozenset(Quantity)
-    holds: frozenset[Quantity] = frozenset()
 
     about = About(
         plain=False,

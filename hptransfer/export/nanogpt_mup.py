@@ -31,21 +31,17 @@ from hptransfer.handover.nanogpt_mup import (
 )
 from hptransfer.handover.parts import Part, places
 from hptransfer.handover.planned_values import tuned_names
+from hptransfer.handover.switched import SwitchedFormat
 from hptransfer.handover.trained import Growth, Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Options, Quantity
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
 
 
-class _NanoGptMup:
+class _NanoGptMup(SwitchedFormat):
     """`hptransfer_config.py`, the last argument of nanoGPT-mup's `train.py`: base values and its switches."""
-
-    gauge: Gauge = "multipliers"
-    applies: frozenset[Quantity] = frozenset(Quantity)
-    holds: frozenset[Quantity] = frozenset()
 
     about = About(
         plain=False,

@@ -20,7 +20,7 @@ from hptransfer.handover.trained import Difference, Growth, Reading, differences
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge
-from hptransfer.user_code import described_error
+from hptransfer.user_code import described_error, ending_raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,10 @@ def _read(name: str, folder: Path, planned_for: TargetFile) -> Reading:
 
 @contextmanager
 def _files_code(folder: Path) -> Iterator[None]:
-    """What the files' own functions raise, `SystemExit` too, is a user's error."""
+    """What the files' own functions raise, `SystemExit` and an end of the process too, is a user's error."""
     try:
-        yield
+        with ending_raises():
+            yield
     except (HptransferError, KeyboardInterrupt, Terminated):
         raise
     except BaseException as error:
