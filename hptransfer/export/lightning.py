@@ -20,7 +20,7 @@ def configure_optimizers(model):  # the model whose names the plan has: self.mod
     made = optimizer(model)
     return {returned}
 
-class Planned(OwnModelFormat):  # class Module(hptransfer_lightning.Planned, LightningModule): the plan's model is self.model
+class Planned:  # class Module(hptransfer_lightning.Planned, LightningModule): the plan's model is self.model
     def configure_optimizers(self):
         return configure_optimizers(self.model)
 """
@@ -28,7 +28,7 @@ _SCHEDULED = '{"optimizer": made, "lr_scheduler": {"scheduler": scheduler(made),
 _UNSCHEDULED = "made  # the schedule was the trainer's own: add it, one factor for all groups"
 
 
-class _Lightning:
+class _Lightning(OwnModelFormat):
     """`hptransfer_lightning.py`: init, `configure_optimizers` and the Trainer's arguments, without hptransfer."""
 
     about = About(
