@@ -212,8 +212,8 @@ side by side.
 
 ## What was written, and reading it back
 
-- Writing is all or nothing: where one file cannot be written, none is. Files of an earlier export of the format that are
-  none of this one are removed; those that were edited stay, and are named.
+- Writing is all or nothing: where one file cannot be written, none is. Files of an earlier export that are none of this
+  one are removed; those that were edited stay, and are named.
 - `export.json` beside the files has the plan's path, a digest of what it planned, and one of each file. Where the plan
   has changed since, `verify --export` says so and compares with the plan as it is; files that were edited are named.
 - For files that were copied elsewhere: `hptransfer verify --export FILE --plan target.yaml`.

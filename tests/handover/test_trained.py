@@ -6,6 +6,7 @@ import pytest
 
 from hptransfer.handover.planned_values import run_values
 from hptransfer.handover.trained import Growth, Reading, Trained, differences, value_differences
+from tests.support.exported import llama_target
 
 #: width four times, depth three times the base's; base rate 0.01
 GROWTH = Growth(4.0, 3.0, {"learning_rate": 0.01, "weight_decay": 0.1, "eps": 1e-8})
