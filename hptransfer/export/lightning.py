@@ -9,6 +9,7 @@ from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, groups_text, module_text, require_applicable
+from hptransfer.handover.own_names import OwnModelFormat
 
 MODULE = "hptransfer_lightning.py"
 
