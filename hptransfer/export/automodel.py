@@ -9,6 +9,7 @@ import yaml
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
+from hptransfer.handover.counting import peak_a_step_early
 from hptransfer.handover.decoder import heads_by_hand, require_fixed_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, decay_steps, groups_text, init_text, require_applicable
@@ -43,6 +44,7 @@ class _Automodel(OwnModelFormat):
 
     about = About(
         framework="NeMo Automodel",
+        counted=peak_a_step_early,
         read_at="36044ad3",
         itself="scales nothing. Its scheduler multiplies lr_mult and wd_mult into rate and decay at every step "
         "(without a scheduler neither has any effect); it skips a pattern that matches nothing, with a warning. Its "

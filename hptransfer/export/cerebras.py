@@ -21,6 +21,7 @@ from hptransfer.handover.cerebras import (
     names_of,
     self_applied,
 )
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.decoder_settings import computed
 from hptransfer.handover.header import About, header
@@ -73,6 +74,7 @@ class _Cerebras(SwitchedFormat):
     about = About(
         plain=False,
         framework="Cerebras modelzoo",
+        counted=from_zero,
         read_at=f"Cerebras/modelzoo, commit {COMMIT}",
         itself="divides the rates of matrices inside blocks, their init stds (by the root) and logits by the growth "
         "over the two muP bases, and draws what writes the residual stream smaller by sqrt(2 depth). Base values are "

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
+from hptransfer.handover.counting import Counting, two_steps_late
 from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, groups_text, module_text, require_applicable
@@ -29,11 +30,18 @@ _CLIENT = '\n        more.setdefault("lr_scheduler", scheduler)  # DeepSpeed cal
 _NO_CLIENT = "\n        pass  # the schedule was the trainer's own: pass lr_scheduler=..., one factor for all groups"
 
 
+def _counted(target: TargetFile) -> Counting | None:
+    """Of its own schedules; the module's, which a client passes, counts as the plan."""
+    training = target.training
+    return None if training is None or _scheduler(training) is None else two_steps_late(target)
+
+
 class _DeepSpeed(OwnModelFormat):
     """`ds_config.json` and `hptransfer_deepspeed.py`: groups by a client optimizer, schedules that keep the ratios."""
 
     about = About(
         framework="DeepSpeed",
+        counted=_counted,
         read_at="deepspeed 0.19.8",
         itself="scales nothing. Its optimizer section has one rate, so the groups come from the optimizer that "
         "hptransfer_deepspeed.py makes; a scheduler with a scalar warmup_max_lr (the default of WarmupDecayLR, 0.001), "

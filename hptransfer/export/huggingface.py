@@ -12,6 +12,7 @@ from typing import Any
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.export._huggingface_module import BUILD, BUILD_PLAIN, CORE, GUARD, MUON, USAGE
+from hptransfer.handover.counting import Counting, from_zero
 from hptransfer.handover.decoder import decoder_of, grown_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import schedule_function
@@ -34,6 +35,14 @@ _BETAS = "betas=(args.adam_beta1, args.adam_beta2)"
 _LOGIT_ROLES = (Role.READOUT, Role.TIED_EMBEDDING)
 
 
+def _counted(target: TargetFile) -> Counting | None:
+    """Of Trainer's schedules; the module's own, which is given where Trainer has none, counts as the plan."""
+    training = target.training
+    if training is None or training.schedule == "own" or _schedule(training, 1.0) is None:
+        return None
+    return from_zero(target)
+
+
 class _HuggingFace:
     """`training_args.json`, `config.json` and `hptransfer_hf.py`: model, init, optimizer and schedule."""
 
@@ -43,6 +52,7 @@ class _HuggingFace:
 
     about = About(
         framework="transformers (Trainer, accelerate)",
+        counted=_counted,
         read_at="transformers 5.23.0, accelerate 1.15.0",
         itself="scales nothing; Trainer alone would train all parameters at one rate, without decay for names with "
         "bias or norm, so hptransfer_hf.py makes the groups. training_args.json, which can hold no comment, has the "

@@ -9,6 +9,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.decoder_settings import computed
 from hptransfer.handover.header import About, header
@@ -64,6 +65,7 @@ class _LmEngine(SwitchedFormat):
     about = About(
         plain=False,
         framework="lm-engine",
+        counted=from_zero,
         read_at=f"open-lm-engine/lm-engine, commit {COMMIT}",
         itself="divides hidden rates and logits by m_width and hidden init stds by its root, and multiplies residual "
         "branches by m_residual; base values are written. eps and weight decay are one value for all.",

@@ -14,6 +14,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.nanogpt_mup import (
@@ -46,6 +47,7 @@ class _NanoGptMup(SwitchedFormat):
     about = About(
         plain=False,
         framework="nanoGPT-mup",
+        counted=from_zero,
         read_at="b2a5e60, branch master; 6f8bc3b, branch completep",
         itself="divides hidden rates and logits by the width's growth and hidden inits by its root; on the branch "
         "completep it scales decay, eps, residual branches and the rates inside blocks too. So base values are written "

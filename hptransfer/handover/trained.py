@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hptransfer.handover.counting import Counting
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, layer_template
 
 #: largest relative difference of what is written in decimal and read back
@@ -108,8 +109,8 @@ class Reading:
             differently (a minimum that is absolute); None where one factor multiplies all.
         others: what else would be trained otherwise, found without a value of the plan: a setting of a group's own, or
             an option of the optimizer that is not torch's default.
-        counted: the plan's schedule as the framework's own code counts steps, like `schedule`, where it counts in
-            another way than a plan; None: `schedule` must be the plan's at every step.
+        counted: how the framework's own code counts the steps of `schedule`, where that is not as a plan does; None:
+            it must be the plan's at every step.
     """
 
     parameters: Sequence[Trained]
@@ -122,7 +123,7 @@ class Reading:
     unsaid: frozenset[tuple[str, str]] = frozenset()
     rates: Callable[[int], Mapping[str, float]] | None = None
     others: tuple[Difference, ...] = ()
-    counted: Callable[[int], float] | None = None
+    counted: Counting | None = None
 
 
 @dataclass(frozen=True, slots=True)

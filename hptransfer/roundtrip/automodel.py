@@ -12,11 +12,10 @@ import yaml
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.export.automodel import CONFIG, MODULE
+from hptransfer.export.automodel import CONFIG, EXPORTER, MODULE
 from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import Reading
 from hptransfer.roundtrip._automodel_rules import COMMIT, param_groups, rate_at, with_defaults
-from hptransfer.roundtrip._counted import peak_a_step_early
 from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, shared_values, started
 from hptransfer.roundtrip.torch import load_module
 
@@ -81,8 +80,7 @@ def _reading(content: dict[str, Any], makers: Mapping[str, Any], start: Any, tar
         rows_of(model, optimizer, peaks, starts),
         f"hptransfer's record of NeMo Automodel {COMMIT}, torch's optimizer, and the module's init{alone}",
         schedule=factor if known else None,
-        # it rises from `init_lr`, the plan's first rate, which is a step fewer before the peak than the warmup is long
-        counted=peak_a_step_early(target) if scheduler else None,
+        counted=EXPORTER.about.counted(target) if scheduler else None,
         values=values,
         others=own_settings(model, optimizer),
         defaulted=frozenset({"clip"}) if clip is None else frozenset(),

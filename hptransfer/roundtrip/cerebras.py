@@ -25,7 +25,6 @@ from hptransfer.handover.switched import (
     without_open,
 )
 from hptransfer.handover.trained import Reading
-from hptransfer.roundtrip._counted import from_zero
 
 _THROUGH = (
     f"hptransfer's record of Cerebras modelzoo {COMMIT}, pinned to what its own code returned "
@@ -53,8 +52,7 @@ def _read(config: Mapping[str, Any], target: TargetFile) -> Reading:
     # of a file that is merged into the user's own, what was added is the user's
     used = in_sections(config, written, _SECTIONS if target.parameters else ())
     others = unlike(used, written, lambda place: _compared(place, planned))
-    # its LinearLR goes from 0 to the peak, and the first step has its first rate
-    return replace(reading, others=tuple(others), counted=from_zero(target))
+    return replace(reading, others=tuple(others), counted=EXPORTER.about.counted(target))
 
 
 #: sections of which everything is the export's

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.export.deepspeed import MODULE
+from hptransfer.handover.counting import two_steps_late
 from hptransfer.handover.trained import EXACT, Reading
-from hptransfer.roundtrip._counted import two_steps_late
 from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, shared_values, started
 from hptransfer.roundtrip.torch import load_module
 
@@ -73,7 +73,6 @@ def _reading(module: ModuleType, target: TargetFile, config: Any, schedules: Any
         unread=("DeepSpeed's engine, which the project's tests run on a CPU, but not `verify`",),
         schedule=None if own else schedule,
         values=values,
-        # its own count their calls from 0, and the engine calls them after each step: the first two are at rate 0
         counted=None if read.scheduler_name is None else two_steps_late(target),
         others=own_settings(model, optimizer),
         defaulted=frozenset() if "gradient_clipping" in module.CONFIG else frozenset({"clip"}),

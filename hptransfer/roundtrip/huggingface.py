@@ -8,7 +8,7 @@ import math
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -20,10 +20,10 @@ from torch import nn
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
+from hptransfer.handover.counting import Counting, Factor, from_zero
 from hptransfer.handover.planned_values import model_facts
 from hptransfer.handover.trained import Reading, Trained
 from hptransfer.models.huggingface import CLASSES, nested
-from hptransfer.roundtrip._counted import from_zero
 from hptransfer.roundtrip._huggingface_factors import configured_factors
 from hptransfer.roundtrip._huggingface_values import (
     argument_values,
@@ -237,10 +237,7 @@ def _trainer(transformers: Any, module: ModuleType, model: nn.Module, args: Any)
     return trainer
 
 
-_Factor = Callable[[int], float]
-
-
-def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> tuple[_Factor, _Factor] | tuple[None, None]:
+def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> tuple[Factor | None, Counting | None]:
     """The factor on every group's rate, by Trainer's scheduler or the module's own, and the plan's as that one counts.
 
     At each step it is the one that is further from the plan.
@@ -258,20 +255,20 @@ def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> tuple[_
             hint="choose another lr_scheduler_type",
         )
     training = target.training
-    # schedules of transformers warm up by the share of the steps taken before, of which the first has none
-    late = from_zero(target)
-    if training is None or late is None:
+    if training is None or training.schedule == "own":
         return None, None
-    pairs: list[tuple[_Factor, _Factor]] = [(module.factor, training.factor)]
+    late = None if factors[0] is module.factor else from_zero(target)
+    pairs: list[tuple[Factor, Factor]] = [(module.factor, training.factor)]
     if factors[0] is not module.factor:
-        pairs.append((factors[0], late))
+        pairs.append((factors[0], training.factor if late is None else late.factor))
 
-    def worse(step: int) -> tuple[_Factor, _Factor]:
+    def worse(step: int) -> tuple[Factor, Factor]:
         return max(pairs, key=lambda pair: abs(float(pair[0](step)) - pair[1](step)))
 
     for step in range(training.steps - 1, -1, -max(training.steps // 64, 1)):
         worse(step)  # what cannot be computed is named by whoever reads the files
-    return lambda step: float(worse(step)[0](step)), lambda step: worse(step)[1](step)
+    counted = None if late is None else Counting(lambda step: worse(step)[1](step), late.sentence)
+    return lambda step: float(worse(step)[0](step)), counted
 
 
 def _floor(scheduler: Any, module: ModuleType, steps: int) -> float | str:

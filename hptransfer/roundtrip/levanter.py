@@ -16,7 +16,6 @@ from hptransfer.handover.levanter import COMMIT, FILE, decays, factor_of, manage
 from hptransfer.handover.parts import places
 from hptransfer.handover.switched import in_sections, key_of, leaves, read_with, unlike
 from hptransfer.handover.trained import Reading, Trained
-from hptransfer.roundtrip._counted import from_zero
 
 _UNREAD = "the start of each weight: it comes with the checkpoint that initialize_from_hf names"
 
@@ -45,8 +44,7 @@ def _compared(config: Mapping[str, Any], decoder: Decoder, target: TargetFile) -
     """With what neither rows nor values say, where it is not as it was written."""
     muon = target.optimizer == "muon"
     said = _SAID | (_OF_MUON if muon else frozenset())
-    # optax counts the updates made before, so that the first of a warmup is at 0
-    reading = replace(_read(config, decoder, muon), counted=from_zero(target))
+    reading = replace(_read(config, decoder, muon), counted=EXPORTER.about.counted(target))
     written = dict(leaves(yaml.safe_load(EXPORTER.export(target)[FILE])))
     used = in_sections(config, written, ("optimizer.",))
     lost = {place for place in written if place not in used and place.startswith("trainer.")}

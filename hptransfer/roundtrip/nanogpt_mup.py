@@ -42,7 +42,6 @@ from hptransfer.handover.nanogpt_mup import (
 from hptransfer.handover.planned_values import model_facts, run_values, tuned_names
 from hptransfer.handover.switched import require_layers, unlike
 from hptransfer.handover.trained import Reading, Trained
-from hptransfer.roundtrip._counted import from_zero
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.user_code import described_error
 
@@ -105,8 +104,7 @@ class _NanoGptMup:
             keys = {**_VALUES, **_SIZES}
             defaulted = frozenset(name for name in reading.values if set(keys[name]) - set(written))
             reading = replace(reading, defaulted=defaulted)
-        # its `get_lr` warms up by the share of the steps taken before, of which the first has none
-        return replace(_with_rest(reading, target, written), counted=from_zero(target))
+        return replace(_with_rest(reading, target, written), counted=EXPORTER.about.counted(target))
 
 
 def _with_rest(reading: Reading, target: TargetFile, used: Mapping[str, Any]) -> Reading:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,8 @@ class ExportVerification:
         schedule: where the schedule of the file leaves that of the plan, in words; None: nowhere, or there is none.
         standing: what speaks against training the target, in one line; None: nothing does.
         plan_changed: whether the target's file plans otherwise than when it was exported.
+        plan_sha256: digest of what the target's file plans, see `handover.header.plan_digest`.
+        counted: how the framework counts steps, in words, where that is not as the plan does.
     """
 
     exporter: str
@@ -56,6 +60,8 @@ class ExportVerification:
     schedule: str | None
     standing: str | None = None
     plan_changed: bool = False
+    plan_sha256: str = ""
+    counted: str | None = None
 
     @property
     def holds(self) -> bool:
@@ -88,6 +94,8 @@ class ExportVerification:
             "not_compared": list(self.not_compared),
             "standing": self.standing,
             "plan_changed": self.plan_changed,
+            "plan_sha256": self.plan_sha256,
+            "counted": self.counted,
             "changed": list(self.changed),
         }
 
@@ -141,14 +149,22 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         schedule,
         standing(target),
         bool(manifest.plan_sha256) and manifest.plan_sha256 != plan_digest(target),
+        plan_digest(target),
+        None if reading.schedule is None or reading.counted is None else reading.counted.sentence,
     )
 
 
 def _read(name: str, folder: Path, planned_for: TargetFile) -> Reading:
     """What the reader says; whatever else the files' code, which may be anything, does is an error that names them."""
     reader = READERS.look_up(name)
-    with _files_code(folder):
-        return reader.read(folder, planned_for)
+    said = io.StringIO()
+    try:
+        # frameworks print and log what they miss on this machine, which is no finding about the files
+        with _files_code(folder), redirect_stdout(said), redirect_stderr(said):
+            return reader.read(folder, planned_for)
+    except BaseException:
+        sys.stderr.write(said.getvalue())
+        raise
 
 
 @contextmanager
@@ -194,7 +210,7 @@ def _schedule(target: TargetFile, reading: Reading) -> str | None:
     training = target.training
     if reading.schedule is None or training is None or training.schedule == "own":
         return None
-    planned = reading.counted or training.factor
+    planned = training.factor if reading.counted is None else reading.counted.factor
     rising = round((training.warmup or 0.0) * training.steps)
     steps = {*range(_ALL), *range(rising - _ABOUT, rising + _ABOUT), *_sampled(training.steps)}
     worst, said = _SCHEDULE, None
