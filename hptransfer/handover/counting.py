@@ -55,7 +55,8 @@ def from_zero(target: TargetFile) -> Counting | None:
 
     A step's rate is the peak times the steps taken before, over those of the warmup:
 
-    - transformers 5.23.0, optimization.py:76, 103, 138, 231, 290, 330, 482; trainer.py:1944 steps it after the optimizer.
+    - transformers 5.23.0, optimization.py:76, 103, 138, 231, 290, 330, 482; trainer.py:1944 steps it after the
+      optimizer.
     - Megatron-LM d98e8a64, megatron/core/optimizer_param_scheduler.py:155 and 230; megatron/training/training.py:3223
       steps it after the optimizer.
     - levanter 9263f81e, src/levanter/optim/config.py:268 in the `inject_hyperparams` of 494, whose count is 0 in the
