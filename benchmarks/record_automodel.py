@@ -59,8 +59,8 @@ CASES: dict[str, dict[str, Any]] = {
         f"written {style}": {
             "overrides": [{"pattern": "embed", "lr_mult": 3.0}],
             "scheduler": {
-                "lr_decay_style": style.removesuffix(" at once"), "lr_warmup_steps": rising, "lr_decay_steps": 100, "init_lr": first,
-                "max_lr": 0.01, "min_lr": 0.0,
+                "lr_decay_style": style.removesuffix(" at once"), "lr_warmup_steps": rising, "lr_decay_steps": 100,
+                "init_lr": first, "max_lr": 0.01, "min_lr": 0.0,
             },
         }
         for style, rising, first in (

@@ -115,8 +115,8 @@ def test_deepspeeds_engine_calls_them_after_each_step() -> None:
 
 def _recorded_from_zero() -> list[tuple[str, str, float, dict[str, float]]]:
     """Framework, schedule, floor, step -> share of the peak that its own code returned; warmups of 10 of 100 steps."""
-    cerebras = recorded("cerebras.json")["cases"]
-    engine = recorded("lm_engine.json")["cases"]
+    cerebras = list(recorded("cerebras.json")["cases"].values())
+    engine = list(recorded("lm_engine.json")["cases"].values())
     levanter = recorded("levanter.json")["schedules"]
     nano = recorded("nanogpt_mup.json")["branches"]["master"]["cases"][0]
     megatron = recorded("megatron_mup.json")
@@ -178,7 +178,7 @@ def test_recorded_schedules_of_automodel(case: str, schedule: str, warmup: float
 
 
 def test_only_what_is_counted_otherwise_is_said() -> None:
-    """Without a warmup there is none to be late; a wsd of Automodel is the plan's; of an own schedule nothing is known."""
+    """Without a warmup there is none to be late; Automodel's wsd is the plan's; of an own one nothing is known."""
     assert from_zero(target("cosine", warmup=0.0)) is None
     assert two_steps_late(target("cosine", warmup=0.0)) is None
     assert peak_a_step_early(target("wsd")) is None
