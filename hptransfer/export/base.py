@@ -223,8 +223,8 @@ side by side.
   and evidence. It is the same in every format, and `verify --export` prints that of the plan as it is.
 - A schedule is compared step by step. Frameworks that count steps otherwise than a plan are held exactly to what that
   makes of it; header, page and `verify --export` say it in the same words. Of Trainer, Megatron-LM, levanter,
-  lm-engine, modelzoo and nanoGPT-mup the warmup is one step late: step 0 trains at rate 0. Of DeepSpeed's own schedules the warmup
-  is two steps late. Of NeMo Automodel the decay begins one step early. All others count as a plan does.
+  lm-engine, modelzoo and nanoGPT-mup the warmup is one step late: step 0 trains at rate 0. Of DeepSpeed's own schedules
+  the warmup is two steps late. Of NeMo Automodel the decay begins one step early. All others count as a plan does.
 
 A command that trains a proxy ([trainers.md](trainers.md#any-program)) can have the same files of its own size: before
 it trains, `hptransfer export "$HPTRANSFER_PLAN_FILE" --format NAME --output "$HPTRANSFER_TRIAL_DIR"` writes them below

@@ -143,7 +143,9 @@ def _recorded_from_zero() -> list[tuple[str, str, float, dict[str, float]]]:
 
 @pytest.mark.parametrize("given", _recorded_from_zero(), ids=lambda given: given[0])
 def test_recorded_schedules_warm_up_from_zero(given: tuple[str, str, float, dict[str, float]]) -> None:
-    """What unmodified code of each framework returned, at every step that was recorded; some are of float32."""
+    """What unmodified code of each framework returned, at every step that was recorded; some in float32, to half its
+    epsilon at the peak.
+    """
     _, schedule, floor, shares = given
     counted = from_zero(target(schedule, floor=floor))
     steps = [step for step in shares if int(step) < 100]
@@ -152,7 +154,7 @@ def test_recorded_schedules_warm_up_from_zero(given: tuple[str, str, float, dict
     assert (shares["0"], shares["1"]) == (0.0, pytest.approx(0.1, rel=1e-6))
     assert len(steps) >= 6
     assert [shares[step] for step in steps] == pytest.approx(
-        [counted.factor(int(step)) for step in steps], rel=1e-6, abs=1e-9
+        [counted.factor(int(step)) for step in steps], rel=1e-6, abs=6e-8
     )
 
 
