@@ -133,9 +133,9 @@ def test_a_rate_in_one_of_yamls_two_sections_is_named(section: str, tmp_path: Pa
     path = write_export(tmp_path, "yaml", of) / "plan.yaml"
     text = path.read_text(encoding="utf-8")
     at = text.index(f"\n{section}:")
-    old = "learning_rate: 0.0033333333333333335"
+    old = "learning_rate: 0.003333333333333333\n"
     assert old in text[at:]
-    path.write_text(text[:at] + text[at:].replace(old, "learning_rate: 0.01", 1), encoding="utf-8")
+    path.write_text(text[:at] + text[at:].replace(old, "learning_rate: 0.01\n", 1), encoding="utf-8")
     printed = describe_verification(verify_export(path))
     assert "learning_rate 0.01, planned 0.00333333333333: not scaled" in printed
     assert "`groups` and `parameters` of plan.yaml do not say the same of " in printed

@@ -143,9 +143,7 @@ def _recorded_from_zero() -> list[tuple[str, str, float, dict[str, float]]]:
 
 @pytest.mark.parametrize("given", _recorded_from_zero(), ids=lambda given: given[0])
 def test_recorded_schedules_warm_up_from_zero(given: tuple[str, str, float, dict[str, float]]) -> None:
-    """What unmodified code of each framework returned, at every step that was recorded; some in float32, to half its
-    epsilon at the peak.
-    """
+    """What unmodified code of each returned at the recorded steps; in float32 to half its epsilon at the peak."""
     _, schedule, floor, shares = given
     counted = from_zero(target(schedule, floor=floor))
     steps = [step for step in shares if int(step) < 100]
