@@ -25,8 +25,8 @@ class OwnModelFormat:
 
     Attributes:
         gauge: no multiplier, since `forward` is the user's.
-        applies: nothing.
-        holds: everything.
+        applies: nothing, since such frameworks scale nothing.
+        holds: every quantity of each group.
     """
 
     gauge: Gauge = "plain"

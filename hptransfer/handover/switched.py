@@ -29,8 +29,8 @@ class SwitchedFormat:
 
     Attributes:
         gauge: multipliers, as such frameworks have them.
-        applies: everything.
-        holds: nothing by group.
+        applies: every quantity, by its switch.
+        holds: no quantity of a group by itself.
     """
 
     gauge: Gauge = "multipliers"

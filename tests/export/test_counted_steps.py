@@ -13,8 +13,8 @@ from hptransfer.export.base import EXPORTERS
 from hptransfer.handover.counting import A_STEP_LATE, DECAY_EARLY, TWO_STEPS_LATE
 from hptransfer.report.exported import describe_verification
 from hptransfer.scaling.verify_export import verify_export
-from tests.export.test_warmup import FORMATS, target
 from tests.support.exported import llama_target, round_trip, write_export
+from tests.support.scheduled_formats import FORMATS, target
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning",

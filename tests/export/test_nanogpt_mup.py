@@ -14,7 +14,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
@@ -33,15 +33,14 @@ from hptransfer.handover.nanogpt_mup import FILE, MASTER, branch_named
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.rules import Options
-from hptransfer.recipe.model_sections import FactoryModel, GptModel, HuggingFaceModel
+from hptransfer.recipe.model_sections import GptModel, HuggingFaceModel
 from hptransfer.roundtrip.nanogpt_mup import CHECKOUT, defaults_of
 from hptransfer.scaling.groups import in_gauge
 from hptransfer.sizes import Size
 from tests.support.exported import llama_target, round_trip, write_export
 from tests.support.nanogpt import CONTEXT, VOCABULARY, nanogpt
+from tests.support.nanogpt_target import BASE, WIDER, target
 
-BASE = Size(64, 2, 8, 8192)
-WIDER = Size(192, 2, 8, 8192)
 DEEPER = Size(192, 4, 8, 8192)
 CLONE = os.environ.get(CHECKOUT)
 WHO = [
@@ -49,34 +48,6 @@ WHO = [
     pytest.param("code", marks=pytest.mark.skipif(CLONE is None, reason=f"{CHECKOUT} names no clone of nanoGPT-mup")),
 ]
 needs_code = pytest.mark.skipif(CLONE is None, reason=f"{CHECKOUT} names no clone of nanoGPT-mup")
-
-
-def target(
-    parameterization: str = "mup", size: Size = WIDER, options: Options | None = None, schedule: str = "cosine",
-    objections: tuple[str, ...] = (), model: Mapping[str, Any] | None = None, floor: float = 0.1,
-    same_depth: bool = True, **values: Any,
-) -> TargetFile:  # fmt: skip
-    """A nanoGPT's target under the rules that a branch has."""
-    branch = branch_named(parameterization)
-    arguments = {"head_dim": 16, "smaller_writers": branch is MASTER, **(model or {})}
-    section = FactoryModel.model_validate(
-        {
-            "kind": "factory",
-            "factory": "tests.support.nanogpt:nanogpt",
-            "preset": "nanogpt",
-            "context": 32,
-            "arguments": arguments,
-        }
-    )
-    # muP has no rule for the depth, so its base is as deep
-    base = replace(BASE, depth=size.depth) if branch is MASTER and same_depth else BASE
-    made = llama_target(
-        parameterization, base=base, size=size, model=section, options=options or branch.options, objections=objections,
-        **values,
-    )  # fmt: skip
-    assert made.training is not None
-    training = made.training.model_copy(update={"schedule": schedule, "steps": 100, "clip": 0.5, "floor": floor})
-    return made.model_copy(update={"training": training})
 
 
 def of_a_program(**options: bool | str) -> TargetFile:

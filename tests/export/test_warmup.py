@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from tests.export import test_nanogpt_mup
-from tests.support.exported import llama_target, round_trip
-from tests.support.switched import switched_target
+from tests.support.exported import round_trip
+from tests.support.scheduled_formats import FORMATS, MODULE, target
 
 pytestmark = [
     #: torch itself, where torchtitan asks it for its compiler
@@ -20,37 +16,6 @@ pytestmark = [
     #: torch, of a machine without an accelerator
     pytest.mark.filterwarnings("ignore:'pin_memory' argument is set as true:UserWarning"),
 ]
-_MODULE = "STEPS, WARMUP, FLOOR = 100, 10, 0.1"
-#: format -> target, file, its warmup, and one that is a step longer
-FORMATS: dict[str, tuple[Callable[[], TargetFile], str, str, str]] = {
-    "torch": (llama_target, "hptransfer_groups.py", _MODULE, _MODULE.replace("10,", "11,")),
-    "bsh": (llama_target, "hptransfer_mup.py", _MODULE, _MODULE.replace("10,", "11,")),
-    "huggingface": (llama_target, "training_args.json", '"warmup_steps": 10', '"warmup_steps": 11'),
-    "lightning": (llama_target, "hptransfer_lightning.py", _MODULE, _MODULE.replace("10,", "11,")),
-    "olmo-core": (llama_target, "hptransfer_olmo_core.py", "WARMUP = 10 ", "WARMUP = 11 "),
-    "torchtitan": (llama_target, "hptransfer_torchtitan.py", "warmup_steps=10,", "warmup_steps=11,"),
-    "automodel": (llama_target, "automodel.yaml", "lr_warmup_steps: 9\n", "lr_warmup_steps: 10\n"),
-    "megatron": (llama_target, "megatron_args.sh", "--lr-warmup-iters 10", "--lr-warmup-iters 11"),
-    "deepspeed": (llama_target, "ds_config.json", '"warmup_num_steps": 100', '"warmup_num_steps": 101'),
-    "levanter": (lambda: switched_target("standard"), "hptransfer_levanter.yaml", "warmup: 10\n", "warmup: 11\n"),
-    "lm-engine": (switched_target, "hptransfer_lm_engine.yml", "num_warmup_steps: 10", "num_warmup_steps: 11"),
-    "cerebras": (switched_target, "hptransfer_cerebras.yaml", "total_iters: 10\n", "total_iters: 11\n"),
-    "nanogpt-mup": (test_nanogpt_mup.target, "hptransfer_config.py", "warmup_iters = 10", "warmup_iters = 11"),
-}
-_PACKAGES = {"huggingface": "accelerate", "olmo-core": "olmo_core", "lightning": "pytorch_lightning"}
-
-
-def target(name: str, schedule: str = "cosine") -> TargetFile:
-    """A tenth of 100 steps; of 1000 where a shorter warmup is not left to DeepSpeed's own schedule."""
-    if name in ("lightning", "deepspeed", "torchtitan", "bsh", *_PACKAGES):
-        package = _PACKAGES.get(name, {"bsh": "mup"}.get(name, name))
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
-    made = FORMATS[name][0]()
-    assert made.training is not None
-    steps = 1000 if name == "deepspeed" else 100
-    changes = {"steps": steps, "schedule": schedule, "warmup": 0.1, "floor": 0.1}
-    return made.model_copy(update={"training": made.training.model_copy(update=changes)})
 
 
 @pytest.mark.parametrize("name", list(FORMATS))
@@ -86,7 +51,7 @@ def test_a_step_more_in_the_plans_own_form_contradicts_its_table(tmp_path: Path)
 
 def test_a_step_more_in_the_function_for_own_scripts_is_found(tmp_path: Path) -> None:
     """Trainer's schedule and the module's `factor` are compared, each as it counts."""
-    edit = {"hptransfer_hf.py": (_MODULE, _MODULE.replace("10,", "11,"))}
+    edit = {"hptransfer_hf.py": (MODULE, MODULE.replace("10,", "11,"))}
 
     assert "planned" in str(round_trip(tmp_path, "huggingface", target("huggingface"), edit).schedule)
 

@@ -149,7 +149,7 @@ def test_recorded_schedules_warm_up_from_zero(given: tuple[str, str, float, dict
     steps = [step for step in shares if int(step) < 100]
 
     assert counted is not None
-    assert (shares["0"], shares["1"]) == (0.0, pytest.approx(0.1, rel=1e-6))
+    assert [shares["0"], shares["1"]] == pytest.approx([0.0, 0.1], rel=1e-6)
     assert len(steps) >= 6
     assert [shares[step] for step in steps] == pytest.approx(
         [counted.factor(int(step)) for step in steps], rel=1e-6, abs=6e-8
