@@ -12,7 +12,7 @@ def run_arguments(training: TrainingRecord, rate: float) -> dict[str, Any]:
     """Length, batch, precision, and the schedule and clipping where they are known.
 
     Args:
-        training: of the target.
+        training: of the target; its schedule may be the trainer's own.
         rate: peak of the base.
     """
     run: dict[str, Any] = {

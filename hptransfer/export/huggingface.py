@@ -16,14 +16,13 @@ from hptransfer.export._huggingface_run import counted, run_arguments, trainer_s
 from hptransfer.handover.decoder import decoder_of, grown_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import schedule_function
-from hptransfer.handover.own_names import own_names
+from hptransfer.handover.own_names import OwnModelFormat, own_names
 from hptransfer.handover.trained import Trained
 from hptransfer.models.huggingface import CLASSES, nested
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, readable
 from hptransfer.parameterization.moved_multiplier import with_multiplier
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import IN_TORCH, Quantity
+from hptransfer.parameterization.rules import IN_TORCH
 
 #: what each optimizer of a plan is trained by
 _OPTIMIZERS: Mapping[str, frozenset[str]] = {
@@ -35,12 +34,8 @@ _BETAS = "betas=(args.adam_beta1, args.adam_beta2)"
 _LOGIT_ROLES = (Role.READOUT, Role.TIED_EMBEDDING)
 
 
-class _HuggingFace:
+class _HuggingFace(OwnModelFormat):
     """`training_args.json`, `config.json` and `hptransfer_hf.py`: model, init, optimizer and schedule."""
-
-    gauge: Gauge = "plain"
-    applies: frozenset[Quantity] = frozenset()
-    holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
         framework="transformers (Trainer, accelerate)",
