@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
 import yaml
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
@@ -338,6 +338,24 @@ class TargetFile(Artifact):
             data: of a file with this format's number.
         """
         return with_standings(data, "scope")
+
+    #: the content that this is in another gauge
+    _written: TargetFile | None = PrivateAttr(default=None)
+
+    @property
+    def as_written(self) -> TargetFile:
+        """What the file says, of which this is another gauge's form; itself where it is in that of the file."""
+        return self._written or self
+
+    def in_form(self, update: Mapping[str, Any]) -> TargetFile:
+        """The same target in another form, which remembers what the file says.
+
+        Args:
+            update: fields whose values are others in that form.
+        """
+        moved = self.model_copy(update=update)
+        moved._written = self.as_written
+        return moved
 
     @property
     def scales_logits(self) -> bool:

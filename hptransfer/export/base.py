@@ -229,6 +229,22 @@ parameter would be trained with (init, rate, decay, eps, factors in `forward`), 
 plan; it names what differs, and what that comes from. [One plan in every format](export-table.md) shows all of them
 side by side.
 
+## What was written, and reading it back
+
+- Writing is all or nothing: where one file cannot be written, none is. Files of an earlier export that are none of this
+  one are removed; those that were edited stay, and are named.
+- `export.json` beside the files has the plan's path, a digest of what it planned, and one of each file. Where the plan
+  has changed since, `verify --export` says so and compares with the plan as it is; files that were edited are named.
+- For files that were copied elsewhere: `hptransfer verify --export FILE --plan target.yaml`.
+- `verify --export` executes what the exported Python files say, and the framework's code on it: verify only files that
+  you would run. A file that ends the process (`os._exit`) is an error, not a success.
+- The sha256 in a header has the first digits of that digest: of rows, hyperparameters, sizes and schedule, not of dates
+  and evidence. It is the same in every format, and `verify --export` prints that of the plan as it is.
+- A schedule is compared step by step. Frameworks that count steps otherwise than a plan are held exactly to what that
+  makes of it; header, page and `verify --export` say it in the same words. Of Trainer, Megatron-LM, levanter,
+  lm-engine, modelzoo and nanoGPT-mup the warmup is one step late: step 0 trains at rate 0. Of DeepSpeed's own schedules
+  the warmup is two steps late. Of NeMo Automodel the decay begins one step early. All others count as a plan does.
+
 A command that trains a proxy ([trainers.md](trainers.md#any-program)) can have the same files of its own size: before
 it trains, `hptransfer export "$HPTRANSFER_PLAN_FILE" --format NAME --output "$HPTRANSFER_TRIAL_DIR"` writes them below
 `$HPTRANSFER_TRIAL_DIR/NAME`. Proxy and target then go through one path.

@@ -9,6 +9,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export._megatron_flags import decimal, muon_rate, plan_flags, python_text, require_known
 from hptransfer.handover.causes import Growth
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.megatron import (
@@ -82,6 +83,7 @@ class _Megatron:
     about = About(
         plain=False,
         framework="Megatron-LM",
+        counted=from_zero,
         read_at=f"commit {COMMIT}",
         itself="with --use-mup, rates, eps and init of hidden matrices, logits and attention are scaled.",
         executed=f"Megatron-LM {COMMIT} on a CPU, unmodified: its arguments, model, init, groups and schedule; "

@@ -21,8 +21,24 @@ from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.trained import EXACT, Difference, Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
-from hptransfer.parameterization.rules import Options
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.rules import Options, Quantity
 from hptransfer.user_code import described_error
+
+
+class SwitchedFormat:
+    """What formats have in common whose framework scales everything by itself.
+
+    Attributes:
+        gauge: multipliers, as such frameworks have them.
+        applies: every quantity, by its switch.
+        holds: no quantity of a group by itself.
+    """
+
+    gauge: Gauge = "multipliers"
+    applies: frozenset[Quantity] = frozenset(Quantity)
+    holds: frozenset[Quantity] = frozenset()
+
 
 #: the name under which attention's factor of q k is compared: that over 1/sqrt(head_dim), which models have
 ATTENTION = "(attention logits)"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from hptransfer.handover.causes import Growth, cause_of
+from hptransfer.handover.counting import Counting
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, layer_template
 
 #: largest relative difference of what is written in decimal and read back
@@ -113,7 +114,8 @@ class Reading:
             differently (a minimum that is absolute); None where one factor multiplies all.
         others: what else would be trained otherwise, found without a value of the plan: a setting of a group's own, or
             an option of the optimizer that is not torch's default.
-        steps_off: by how many steps the framework's own schedules may be early or late, which is no difference.
+        counted: how the framework's own code counts the steps of `schedule`, where that is not as a plan does; None:
+            it must be the plan's at every step.
     """
 
     parameters: Sequence[Trained]
@@ -126,7 +128,7 @@ class Reading:
     unsaid: frozenset[tuple[str, str]] = frozenset()
     rates: Callable[[int], Mapping[str, float]] | None = None
     others: tuple[Difference, ...] = ()
-    steps_off: int = 1
+    counted: Counting | None = None
 
 
 @dataclass(frozen=True, slots=True)

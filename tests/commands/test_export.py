@@ -195,16 +195,21 @@ def test_what_never_ends_is_not_read(name: str, kind: str, target: Path) -> None
     assert name in result.stderr
 
 
-@pytest.mark.parametrize("at", ["at import", "in a call", "in the schedule"])
+@pytest.mark.parametrize(
+    "at", ["at import", "in a call", "in the schedule", "at once", "at once, in a call", "another program"]
+)
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_module_that_ends_the_program_is_no_success(at: str, options: tuple[str, ...], target: Path) -> None:
-    """`raise SystemExit(0)` in an exported file: exit status 2 and the file's name, never silence."""
+    """`raise SystemExit(0)` or `os._exit(0)` in an exported file: exit status 2 and the file's name, never silence."""
     run("export", target, "--format", "torch")
     module = target.parent / "export" / "torch" / "hptransfer_groups.py"
     text = {
         "at import": "raise SystemExit(0)\n",
         "in a call": "def init_(model):\n    raise SystemExit(0)\n",
         "in the schedule": "def factor(step):\n    raise SystemExit(0)\n",
+        "at once": "import os\nos._exit(0)\n",
+        "at once, in a call": "import posix\ndef init_(model):\n    posix._exit(0)\n",
+        "another program": "import os\ndef factor(step):\n    os.execl('/bin/true', 'true')\n",
     }[at]
     module.write_text(module.read_text() + text)
     result = run("verify", "--export", module, *options)

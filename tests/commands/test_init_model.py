@@ -120,6 +120,30 @@ def test_a_configuration(tmp_path: Path, family: str) -> None:
     assert recipe.training.loss == "next-token"
 
 
+@pytest.mark.parametrize(
+    ("family", "key", "stated", "expected"),
+    [
+        ("llama", "max_position_embeddings", 32, 32),
+        ("llama", "max_position_embeddings", 48, 48),
+        ("llama", "max_position_embeddings", 2048, 64),
+        ("gpt2", "n_positions", 24, 24),
+    ],
+)
+def test_no_more_tokens_than_the_configuration_has_positions(
+    family: str, key: str, stated: int, expected: int, tmp_path: Path
+) -> None:
+    """Rotary positions take any number, so that a run alone says nothing."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    values = {"model_type": family, key: stated}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    path = tmp_path / "r.yaml"
+    init_command(path, huggingface=str(tmp_path))
+
+    model = recipe_of(path).model
+    assert isinstance(model, HuggingFaceModel)
+    assert model.context == expected
+
+
 def test_a_local_configuration(tmp_path: Path) -> None:
     """A folder with a `config.json` of a family without defaults here: keys by their names; a target is asked for."""
     pytest.importorskip("transformers", reason="needs the extra `hf`")
