@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export._megatron_flags import decimal, muon_rate, plan_flags, python_text, require_known
-from hptransfer.handover.causes import Growth
 from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.header import About, commented, header
@@ -130,7 +129,7 @@ def _written(target: TargetFile) -> _Written:
             reading = Reading(tuple(trained_by(flags, python)), "")
         except UsageError:
             continue
-        found = differences(planned, reading, Growth(1.0, 1.0))
+        found = differences(planned, reading)
         left = [each.sentence for each in found]
         if not found:
             return _Written(way, flags, python, planned)

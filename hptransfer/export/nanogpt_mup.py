@@ -14,7 +14,6 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
-from hptransfer.handover.causes import Growth
 from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, decoder_of
 from hptransfer.handover.header import About, commented, header
@@ -350,7 +349,7 @@ def _require_same(target: TargetFile, branch: Branch, config: Mapping[str, Any])
     if not target.parameters:
         open_names = tuned_names(target)
         made = tuple(without_open(made, open_names))
-    found = differences(planned, Reading(made, branch.name), Growth(1.0, 1.0))
+    found = differences(planned, Reading(made, branch.name))
     if found:
         quantities = dict.fromkeys(each.quantity for each in found)
         ways = "; ".join(_WAYS_OUT[name].format(branch.options) for name in quantities if name in _WAYS_OUT)

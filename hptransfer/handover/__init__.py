@@ -7,4 +7,25 @@ decoder  the decoder that a target describes, part by part
 switched  what formats share whose frameworks scale by a switch; records of their rules: lm_engine, cerebras, levanter
 """
 
-__all__ = ["causes", "cerebras", "counting", "decoder", "decoder_settings", "header", "levanter", "lm_engine", "manifest", "megatron", "megatron_arguments", "module_text", "nanogpt_mup", "own_names", "parts", "planned_values", "refused", "switched", "trained", "writing"]
+__all__ = [
+    "causes",
+    "cerebras",
+    "counting",
+    "decoder",
+    "decoder_settings",
+    "header",
+    "levanter",
+    "lm_engine",
+    "manifest",
+    "megatron",
+    "megatron_arguments",
+    "module_text",
+    "nanogpt_mup",
+    "own_names",
+    "parts",
+    "planned_values",
+    "refused",
+    "switched",
+    "trained",
+    "writing",
+]

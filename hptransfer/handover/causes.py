@@ -30,6 +30,10 @@ class Growth:
     base: Mapping[str, float] = field(default_factory=dict)
 
 
+#: where differences are counted, and nobody is told their causes
+NOT_GROWN = Growth(1.0, 1.0)
+
+
 def cause_of(
     quantity: str,
     planned: float | str,

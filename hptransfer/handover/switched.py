@@ -15,7 +15,6 @@ import yaml
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
-from hptransfer.handover.causes import Growth
 from hptransfer.handover.header import commented
 from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.planned_values import tuned_names
@@ -123,7 +122,7 @@ def require_same(
     Raises:
         UsageError: something would be trained otherwise; the message names rows, and what can be done.
     """
-    found = differences(planned, Reading(made, framework), Growth(1.0, 1.0))
+    found = differences(planned, Reading(made, framework))
     if not found:
         return
     quantities = dict.fromkeys(each.quantity for each in found)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from hptransfer.handover.causes import Growth, cause_of
+from hptransfer.handover.causes import NOT_GROWN, Growth, cause_of
 from hptransfer.handover.counting import Counting
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, layer_template
 
@@ -163,13 +163,13 @@ class Difference:
 _QUANTITIES = ("init_std", "init_mean", "learning_rate", "weight_decay", "eps", "multiplier", "optimizer")
 
 
-def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) -> tuple[Difference, ...]:
+def differences(planned: Iterable[Trained], reading: Reading, growth: Growth = NOT_GROWN) -> tuple[Difference, ...]:
     """What a framework would train otherwise than planned.
 
     Args:
         planned: the plan in the framework's names.
         reading: what the framework makes of the file.
-        growth: of the target over the base, to name causes.
+        growth: of the target over the base, to name causes; none where nobody asks for them.
 
     Returns:
         Differences, equal ones of all layers together; empty where there is none.

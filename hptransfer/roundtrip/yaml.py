@@ -54,10 +54,16 @@ def _reading(content: dict[str, Any], planned: Mapping[str, Trained]) -> Reading
             if name in by_name or not re.fullmatch(group["pattern"], name):
                 raise UsageError("a name must be in the one group whose pattern it matches", received=name)
             by_name[name] = {key: group[key] for key in content["parameters"][name]}
-    odd = [name for name, row in content["parameters"].items() if row != by_name.get(name)]
+    if by_name.keys() != content["parameters"].keys():
+        apart = collapsed_names(sorted(by_name.keys() ^ content["parameters"].keys()))
+        raise UsageError(
+            "`groups` and `parameters` of plan.yaml must name the same of each",
+            received=f"{apart} in one of them alone",
+            hint="export again",
+        )
+    odd = [name for name, row in content["parameters"].items() if row != by_name[name]]
     for name in odd:  # whoever reads either section trains by it, so that the edited one is compared
-        row = by_name.get(name)
-        if row is None or (name in planned and _trained(name, row, row) == planned[name]):
+        if name in planned and _trained(name, by_name[name], by_name[name]) == planned[name]:
             by_name[name] = content["parameters"][name]
     trained = {name: row for name, row in by_name.items() if row["learning_rate"] is not None}
     given: Mapping[str, Any] = content["optimizer"]
