@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import Place, UsageError
 from hptransfer.files import bounded_content
 
 MANIFEST = "export.json"
@@ -161,18 +161,16 @@ def exported_text(path: Path) -> str:
     Raises:
         UsageError: it is missing, is a link, a pipe, a device or too large, or is no UTF-8.
     """
+    rule = f"{path.name} must be as `hptransfer scale --format` writes it: a regular text file"
     try:
         text = _content(path).decode()
-        if path.suffix == ".sh" and "\r" in text:
-            line = text.partition("\r")[0].count("\n") + 1
-            raise ValueError(f"line {line} ends with CRLF (\\r\\n), which bash takes for a part of its last word")
-        return text
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path.name} must be as `hptransfer scale --format` writes it: a regular text file",
-            received=f"{path}: {error}",
-            hint="export again",
-        ) from None
+        raise UsageError(rule, received=f"{path}: {error}", hint="export again") from None
+    if path.suffix == ".sh" and "\r" in text:
+        line = text.partition("\r")[0].count("\n") + 1
+        said = f"line {line} ends with CRLF (\\r\\n), which bash takes for a part of its last word"
+        raise UsageError(rule, received=said, hint="export again", place=Place(str(path), line))
+    return text
 
 
 def require_regular(manifest: Manifest) -> None:
