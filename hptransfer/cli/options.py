@@ -60,6 +60,10 @@ Column = Annotated[
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what it would take, train nothing else.")]
 TimeSteps = Annotated[bool, typer.Option("--time-steps", help="Dry run that trains 20 real steps for time and memory.")]
 Force = Annotated[bool, typer.Option("--force", help="Write even when the check failed or is missing.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace files in export/ that were edited, or that no export wrote.")
+]
+Use = Annotated[UseChoice, typer.Option(help="`predicted`: the optimum that the ladder's path predicts there.")]
 Width = Annotated[int | None, typer.Option(min=1, max=2**20, help="Default: the recipe's target.", show_default=False)]
 Depth = Annotated[int | None, typer.Option(min=1, max=2**12, help="Default: the recipe's target.", show_default=False)]
 

@@ -196,6 +196,10 @@ def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 def _one_of(path: KeyPath, data: Plain, allowed: Sequence[str]) -> _Explained:
     listed = ", ".join(f"`{name}`" for name in allowed)
     value = entry(data, path)
+    if path[-1:] == ("clip_norm",) and isinstance(value, int | float) and not isinstance(value, bool):
+        # other trainers call the threshold so
+        hint = f"write `clip: {value}`: that is the largest norm, `clip_norm` says of which gradient"
+        return f"`{dotted(path)}` must be one of {listed}", hint, "recipe/unknown-value"
     guess = suggestion.closest(value, allowed) if isinstance(value, str) else None
     return f"`{dotted(path)}` must be one of {listed}", guess and f"did you mean `{guess}`?", "recipe/unknown-value"
 

@@ -76,6 +76,12 @@ CASES: list[tuple[str, str, str]] = [
     ),
     (
         MLP,
+        "steps: 100\n  clip_norm: 1.0",
+        "6:14 `training.clip_norm` must be one of `global`, `scaled` | 1.0"
+        " | write `clip: 1.0`: that is the largest norm, `clip_norm` says of which gradient",
+    ),
+    (
+        MLP,
         "steps: 100\n  clip_norm: scaled",
         "6:14 `clip_norm` says which norm `clip` bounds | no `clip` | add `clip: 1.0`, or delete the line",
     ),
