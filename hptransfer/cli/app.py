@@ -24,6 +24,8 @@ COMMANDS = (
     "export",
     "verify",
     "lint",
+    "rule",
+    "rules",
     "run",
     "status",
     "retry",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,7 @@ class FileLint:
         warnings: broken rules that may be meant so.
         unavailable: whether it could not be read, or its framework is not known.
         notes: what else a reader must know, a sentence each.
+        sources: path of the file -> the text that was read, for excerpts.
     """
 
     reference: str
@@ -51,6 +52,7 @@ class FileLint:
     warnings: tuple[Finding, ...] = ()
     unavailable: bool = False
     notes: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     #: what is counted, in the singular
     noun = "file"
@@ -118,6 +120,7 @@ def lint_file(path: Path, framework: str | None = None, plan: Planned | None = N
         tuple(found["error"]),
         tuple(found["warning"]),
         notes=tuple(_notes(file, parts, changed=changed)),
+        sources={file.path: file.text},
     )
 
 

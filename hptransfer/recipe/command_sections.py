@@ -12,10 +12,11 @@ from hptransfer.recipe.quantities import Duration
 from hptransfer.recipe.registered import RESULT_READERS
 from hptransfer.recipe.result_sections import ResultsSection
 from hptransfer.recipe.sections import Section, Setting, refused, stays_below
+from hptransfer.recipe.text_forms import VARIABLE
 
 Word = Annotated[str, Field(max_length=10_000)]
 #: name of an environment variable
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+Variable = Annotated[str, Field(pattern=VARIABLE, max_length=200)]
 
 
 def _below(pattern: str) -> str:

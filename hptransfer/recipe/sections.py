@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+#: regular expression of a recipe's name, which is also that of its run folder
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 #: a value of a configuration or of a function's argument
 Setting = bool | int | float | str | None
 

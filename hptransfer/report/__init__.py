@@ -11,6 +11,7 @@ plan_diff   two plans side by side
 forecast    what a command would take
 status      how far a run is
 findings    findings about recipes, a file per format
+rules       the rules as text, as a page and for programs
 tracking    `session_of(options)`: a session whose trials and results go to the user's trackers too
 """
 
@@ -26,6 +27,7 @@ __all__ = [
     "prediction",
     "results",
     "results_terminal",
+    "rules",
     "scaled",
     "status",
     "terminal",

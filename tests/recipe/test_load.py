@@ -66,27 +66,55 @@ FAULTS = [
         "steps: 1_000",
         '5:10 `training.steps` must be an integer | "1_000" (text) | write 1000: numbers have no digit separators',
     ),
-    ("steps: 100", "steps: true", "5:10 `training.steps` must be an integer | true | None"),
+    (
+        "steps: 100",
+        "steps: true",
+        "5:10 `training.steps` must be an integer | true | write a whole number without quotes",
+    ),
     (
         "steps: 100",
         "steps:",
         "5:3 exactly one of `steps`, `tokens` and `tokens_per_parameter` must say...",
     ),
-    ("steps: 100", "steps: -3", "5:10 `training.steps >= 1` must hold | -3 | None"),
-    ("steps: 100", "steps: 0", "5:10 `training.steps >= 1` must hold | 0 | None"),
+    ("steps: 100", "steps: -3", "5:10 `training.steps >= 1` must hold | -3 | write 1 or more"),
+    ("steps: 100", "steps: 0", "5:10 `training.steps >= 1` must hold | 0 | write 1 or more"),
     (
         "low: 1e-4",
         "low: 2^-7",
         '13:26 `tune.space.learning_rate.low` must be a number | "2^-7" (text) | write 0.0078125',
     ),
-    ("low: 1e-4", "low: .nan", "13:26 `tune.space.learning_rate.low` must be a finite number | NaN | None"),
-    ("high: 1e-1", "high: .inf", "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | None"),
-    ("high: 1e-1", "high: 1e999", "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | None"),
-    ("width: 64", "width: -64", "8:17 `sizes.base.width >= 1` must hold | -64 | None"),
-    ("width: 1024", "width: 99999999", "10:19 `sizes.target.width <= 1048576` must hold | 99999999 | None"),
-    ("[64, 128,", "[64, x,", '9:16 `sizes.widths[1]` must be an integer | "x" (text) | None'),
+    (
+        "low: 1e-4",
+        "low: .nan",
+        "13:26 `tune.space.learning_rate.low` must be a finite number | NaN | write a value within the range",
+    ),
+    (
+        "high: 1e-1",
+        "high: .inf",
+        "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | write a value within the range",
+    ),
+    (
+        "high: 1e-1",
+        "high: 1e999",
+        "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | write a value within the range",
+    ),
+    ("width: 64", "width: -64", "8:17 `sizes.base.width >= 1` must hold | -64 | write 1 or more"),
+    (
+        "width: 1024",
+        "width: 99999999",
+        "10:19 `sizes.target.width <= 1048576` must hold | 99999999 | write 1048576 or less",
+    ),
+    (
+        "[64, 128,",
+        "[64, x,",
+        '9:16 `sizes.widths[1]` must be an integer | "x" (text) | write a whole number without quotes',
+    ),
     ("[64, 128, 256, 512]", "64", "9:11 `sizes.widths` must be a list | 64 | write `[64]`"),
-    ("[64, 128, 256, 512]", "[]", "9:11 `sizes.widths` must have at least 1 entry | an empty list | None"),
+    (
+        "[64, 128, 256, 512]",
+        "[]",
+        "9:11 `sizes.widths` must have at least 1 entry | an empty list | write `[...]` with an entry in it",
+    ),
     (
         "name: small",
         "name: no: wait",
@@ -116,10 +144,14 @@ FAULTS = [
     (
         "{kind: mlp}",
         "{kind: resnet}",
-        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "resnet" (text) | None',
+        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "resnet" (text) | w...',
     ),
     ("{kind: mlp}", "{context: 3}", "2:1 `model.kind` must be given | None | one of `mlp`, `gpt`"),
-    ("{kind: mlp}", "mlp", '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | None'),
+    (
+        "{kind: mlp}",
+        "mlp",
+        '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | write its keys on...',
+    ),
     (
         "{kind: mlp}",
         "{kind: mlp, head_dim: 8}",
@@ -163,7 +195,7 @@ FAULTS = [
         "steps: 100\n  lr: 1",
         "6:3 `lr` is not a key of `training` | None | did you mean `learning_rate`? keys of `training`: `steps`...",
     ),
-    ("steps: 100", "steps: 100\n  warmup: 2", "6:11 `training.warmup <= 1` must hold | 2 | None"),
+    ("steps: 100", "steps: 100\n  warmup: 2", "6:11 `training.warmup <= 1` must hold | 2 | write 1 or less"),
     (
         "tune:",
         "trails: 3\ntune:",
@@ -209,7 +241,7 @@ FAULTS = [
     (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",
         "",
-        "12:9 `tune.space` must be a mapping (`key: value` lines) | nothing | None",
+        "12:9 `tune.space` must be a mapping (`key: value` lines) | nothing | write its keys on...",
     ),
     (
         "high: 1e-1",

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hptransfer.errors import Finding, printable
-from hptransfer.report.findings.base import Checked, counted
+from hptransfer.report.findings.base import Checked, by_place, counted
 
 
 def render(results: Sequence[Checked]) -> Iterator[str]:
@@ -18,8 +18,7 @@ def render(results: Sequence[Checked]) -> Iterator[str]:
     """
     root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
     for result in results:
-        yield from (as_annotation(finding, root) for finding in result.errors)
-        yield from (as_annotation(finding, root, "warning") for finding in result.warnings)
+        yield from (as_annotation(finding, root, level) for level, finding in by_place(result))
         yield from (f"::notice::{_data(printable(note))}" for note in result.notes)
     yield counted(results)
 
