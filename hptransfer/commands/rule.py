@@ -18,7 +18,7 @@ def rule_command(
         0 when there is such a rule.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there is none, or rules of installed packages cannot be imported.
     """
     from hptransfer.report.rules import rule_page
 

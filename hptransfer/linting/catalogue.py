@@ -78,18 +78,26 @@ def all_rules() -> tuple[RuleText, ...]:
     return tuple(sorted(_built_in(), key=lambda rule: rule.id or rule.code))
 
 
-def rule_of(name: str, topics: tuple[str, ...] = ()) -> RuleText | None:
-    """The rule with a number or a code; None where there is none.
+def rule_of(name: str) -> RuleText | None:
+    """The rule of this package with a number or a code; None where there is none.
 
     Args:
         name: "HPT101", or "recipe/no-source"; small letters do as well.
-        topics: rules of the user's own, `module:attribute` each, to be looked through as well.
+    """
+    return _by_name().get(name.casefold())
+
+
+def other_rules(topics: tuple[str, ...] = ()) -> dict[str, RuleText]:
+    """Code -> rule, of installed packages and of the user's own.
+
+    Args:
+        topics: those of the user's own, `module:attribute` each.
 
     Raises:
-        UsageError: rules of installed packages or of the user's own cannot be imported.
+        UsageError: they cannot be imported.
     """
-    known = _by_name().get(name.casefold())
-    return known or next((rule for rule in _others(topics) if rule.code == name), None)
+    installed = (name for name in LINT_RULES.names if name not in LINT_RULES.built_in)
+    return {rule.code: rule for rule in _lint((*installed, *topics))}
 
 
 @cache
@@ -113,11 +121,6 @@ def _built_in() -> Iterator[RuleText]:
     for topic in STATED_RULES.built_in:
         for rule in STATED_RULES.look_up(topic):
             yield RuleText(rule.code, rule.sentence, rule.level, rule.at, "stated", rule.explanation)
-
-
-def _others(topics: tuple[str, ...]) -> Iterator[RuleText]:
-    installed = (name for name in LINT_RULES.names if name not in LINT_RULES.built_in)
-    yield from _lint((*installed, *topics))
 
 
 def _lint(topics: tuple[str, ...]) -> Iterator[RuleText]:

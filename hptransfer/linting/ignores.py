@@ -15,7 +15,7 @@ from yaml.events import ScalarEvent
 
 from hptransfer.errors import Finding, Place
 from hptransfer.linting.base import Level
-from hptransfer.linting.catalogue import RuleText, all_rules, explanations, rule_of
+from hptransfer.linting.catalogue import RuleText, all_rules, explanations, other_rules, rule_of
 from hptransfer.linting.levels.base import LevelOutcome
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.rule_text import explained
@@ -23,8 +23,8 @@ from hptransfer.recipe.rule_text import explained
 _MARK = re.compile(r"#+\s*hptransfer\s*:\s*(?P<said>.*)", re.IGNORECASE)
 _FORM = re.compile(r"(?P<verb>ignore|ignore-file)\[(?P<names>[^\]]*)\](?P<reason>.*)")
 _NUMBER = re.compile(r"HPT[0-9]{3}", re.IGNORECASE)
-#: a recipe with more is not read by anybody; the rest of a comment is not looked at
-_NAMED = 32
+#: names in one comment, and such comments in one recipe: nobody reads more, and a stranger's file must end soon
+_NAMED, _MOST = 32, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +115,8 @@ class Ignores:
     named: list[Ignore] = field(default_factory=list)
     faults: list[Finding] = field(default_factory=list)
     excused: list[Excused] = field(default_factory=list)
+    _topics: tuple[str, ...] = ()
+    _others: dict[str, RuleText] | None = None
     _used: set[int] = field(default_factory=set)
 
     @classmethod
@@ -126,24 +128,28 @@ class Ignores:
             file: its path, for messages.
             topics: rules of the user's own, `module:attribute` each, that comments may name.
         """
-        read = cls()
+        read = cls(_topics=topics)
         if "hptransfer" not in text.casefold():
             return read
         every = comments(text)
+        marked = [(each, found["said"].strip()) for each in every if (found := _MARK.fullmatch(each.text))]
         alone = {comment.line for comment in every if comment.alone}
         lines = text.splitlines()
         passed = [number for number, line in enumerate(lines, 1) if number not in alone and line.strip(" -")]
-        for comment in every:
-            if marked := _MARK.fullmatch(comment.text):
-                read._read(comment, marked["said"].strip(), Place(file, comment.line, comment.column), passed, topics)
+        for comment, said in marked[:_MOST]:
+            read._read(comment, said, Place(file, comment.line, comment.column), passed)
+        for comment, _ in marked[_MOST : _MOST + 1]:
+            hint = "write one `ignore-file[...]` above the first key instead"
+            place = Place(file, comment.line, comment.column)
+            read._fault("ignore/form", f"{len(marked)} such comments, of which {_MOST} are read", place, hint)
         return read
 
-    def _read(self, comment: Comment, said: str, place: Place, content: list[int], topics: tuple[str, ...]) -> None:
+    def _read(self, comment: Comment, said: str, place: Place, content: list[int]) -> None:
         form = _FORM.fullmatch(said)
-        names = [name.strip() for name in form["names"].split(",")][:_NAMED] if form else []
+        names = [name.strip() for name in form["names"].split(",")] if form else []
         whole = form is not None and form["verb"] == "ignore-file"
         misplaced = whole and (not comment.alone or any(line < comment.line for line in content))
-        if form is None or misplaced or not all(names):
+        if form is None or misplaced or not all(names) or len(names) > _NAMED:
             self._fault("ignore/form", said[:60], place, _hint(said, misplaced=misplaced))
             return
         following = next((line for line in content if line > comment.line), 0)  # 0: below everything, for nothing
@@ -153,7 +159,7 @@ class Ignores:
             self._fault("ignore/reason", said[:60], place, f"write `# hptransfer: {said[:60]} REASON`, with the reason")
             return
         for name in dict.fromkeys(names):
-            rule = rule_of(name, topics)
+            rule = self._rule(name)
             if rule is not None and rule.held is None:
                 self.named.append(Ignore(rule, reason, place, line))
             elif rule is not None:
@@ -161,6 +167,13 @@ class Ignores:
             elif _NUMBER.fullmatch(name) or name.partition("/")[0] in _topics() or "/" not in name:
                 guess = suggestion.closest(name, [each.code for each in all_rules()]) if "/" in name else None
                 self._fault("ignore/unknown", name[:60], place, f"did you mean `{guess}`?" if guess else None)
+
+    def _rule(self, name: str) -> RuleText | None:
+        found = rule_of(name)
+        if found is None and "/" in name:
+            self._others = other_rules(self._topics) if self._others is None else self._others
+            found = self._others.get(name)
+        return found
 
     def _fault(self, code: str, received: str, place: Place, hint: str | None = None) -> None:
         summary = next(rule.summary for rule in all_rules() if rule.code == code)

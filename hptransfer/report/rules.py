@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from hptransfer.errors import Place, UsageError, printable
-from hptransfer.linting.catalogue import Part, RuleText, all_rules, rule_of
+from hptransfer.linting.catalogue import Part, RuleText, all_rules, other_rules, rule_of
 from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignRule
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.rule_text import Explanation
@@ -148,9 +148,9 @@ def rule_page(name: str) -> Iterator[str]:
         name: its number or its code.
 
     Raises:
-        UsageError: there is no such rule.
+        UsageError: there is no such rule, or rules of installed packages cannot be imported.
     """
-    rule = rule_of(name)
+    rule = rule_of(name) or (other_rules().get(name) if "/" in name else None)
     if rule is not None:
         return _page(rule)
     foreign = {each.code: each for each in _foreign_rules()}

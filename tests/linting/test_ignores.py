@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -201,3 +202,17 @@ def test_no_text_is_taken_for_a_comment(content: str, style: str) -> None:
         text, line = f"a: {style}{inner}{style} # mark\n", 1
 
     assert [(each.line, each.text) for each in comments(text)] == [(line, "# mark")]
+
+
+def test_a_bomb_of_comments_ends_soon(tmp_path: Path) -> None:
+    """Thousands of comments with many names each: a bounded number of findings, well within two seconds."""
+    names = ",".join(f"x{number}/y" for number in range(32))
+    lines = 60_000 // (len(names) + 40)
+    started = time.monotonic()
+    many = checked(tmp_path, MLP + f"# hptransfer: ignore[{names}] known\n" * lines)
+    short = checked(tmp_path, MLP + "# hptransfer:\n" * 4000)
+
+    assert time.monotonic() - started < 2
+    assert len(many.errors) <= 1
+    assert [each.id for each in short.errors] == ["HPT950"] * 101
+    assert short.errors[-1].received == "4000 such comments, of which 100 are read"

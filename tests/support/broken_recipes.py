@@ -110,6 +110,14 @@ _MARKED: dict[str, tuple[str, str]] = {
         "HPT105",
         edited(MLP, ("steps: 100", "steps: 100\n  batch_size: 4\n  accumulation: ⟪8")),
     ),
+    "too-many-processes": (
+        "HPT106",
+        edited(MLP, ("steps: 100", "steps: 100\n  batch_size: 4\n  processes: ⟪8")),
+    ),
+    "arguments-of-another-loss": (
+        "HPT108",
+        edited(MLP, ("steps: 100", "steps: 100\n  loss_arguments: ⟪{mask_token: 3}")),
+    ),
     "multiplier-of-nothing": (
         "HPT107",
         edited(MLP, (_SPACE, f"{_SPACE}\n    attention_multiplier: ⟪{{low: 0.5, high: 2}}")),
@@ -129,6 +137,7 @@ _MARKED: dict[str, tuple[str, str]] = {
     "diagnostics-twice": ("HPT117", MLP + "check: {diagnostics: [sharpness, ⟪sharpness]}\n"),
     "lazy-mlp": ("HPT118", MLP + "check: {diagnostics: [⟪linearization]}\n"),
     # commands, HPT120 to HPT123
+    "unknown-placeholder": ("HPT120", edited(COMMAND, ('["true", ', '["true", ⟪"--x={bogus}", '))),
     "accepts-unknown": ("HPT121", edited(COMMAND, ("training:", "  accepts: [⟪hiden.eps]\ntraining:"))),
     "seed-not-told": (
         "HPT122",
@@ -139,8 +148,17 @@ _MARKED: dict[str, tuple[str, str]] = {
     "ladder-out-of-order": ("HPT130", edited(MLP, ("[64, 128, 256, 512]", "⟪[64, 256, 128, 512]"))),
     "one-width": ("HPT131", edited(MLP, ("[64, 128, 256, 512]", "⟪[64]"))),
     "ladder-without-proxy": ("HPT132", edited(MLP, ("[64, 128, 256, 512]", "⟪[32, 128, 256, 512]"))),
+    "ladder-below-a-step": ("HPT133", edited(MLP, ("512]", "512]\n  tokens: ⟪[1, 6400, 12800]"))),
     "corner-without-depths": ("HPT134", edited(MLP, ("512]", "512]\n  corner: ⟪true"))),
     "odd-head": ("HPT135", edited(GPT, ("head_dim: 16", "head_dim: ⟪1"))),
+    "depth-without-argument": (
+        "HPT136",
+        edited(_OWN, ("'net:make'", "'net:make', depth_argument: null"), ("1024, depth: 4", "1024, depth: ⟪4")),
+    ),
+    "vocabulary-below-the-data": (
+        "HPT137",
+        edited(GPT, ("16}", "16, vocabulary: ⟪100}"), (_TEXT, "{kind: tokens, train: ['*.yaml'], vocabulary: 512}")),
+    ),
     "partial-head": ("HPT138", edited(GPT, ("[64, 128,", "[64, ⟪129,"))),
     "gauge-of-mlp": ("HPT140", edited(MLP, ("{name: mup}", "{name: mup, gauge: ⟪multipliers}"))),
     "alpha-of-mup": ("HPT141", edited(MLP, ("{name: mup}", "{name: mup, alpha: ⟪1.0}"))),
@@ -163,6 +181,7 @@ _MARKED: dict[str, tuple[str, str]] = {
     "enqueued-name": ("HPT155", edited(MLP, ("tune:", "tune:\n  enqueue: [⟪{weight_decay: 0.1}]"))),
     "enqueued-outside": ("HPT156", edited(MLP, ("tune:", "tune:\n  enqueue: [{learning_rate: ⟪5.0}]"))),
     "small-target": ("HPT160", edited(MLP, ("{width: 1024", "{width: ⟪32"))),
+    "target-below-a-step": ("HPT161", edited(MLP, ("depth: 4}", "depth: 4, tokens: ⟪1}"))),
     "accepts-what-is-checked": ("HPT162", edited(MLP, ("depth: 4}", "depth: 4, accept: [⟪learning_rate]}"))),
     "no-data": ("HPT165", edited(MLP, (_TEXT, "⟪{kind: external}"))),
     "measured-mlp": ("HPT166", edited(MLP, ("{name: mup}", "{name: ⟪measured}"))),
@@ -180,6 +199,18 @@ _MARKED: dict[str, tuple[str, str]] = {
     "one-seed": ("HPT202", MLP + "check: {⟪seeds: 1}\n"),
     "absent-data": ("HPT210", edited(MLP, (_TEXT, "{kind: text, files: [⟪none.txt]}"))),
     "momentum-not-read": ("HPT220", edited(MLP, ("steps: 100", "steps: 100\n  ⟪momentum: 0.5"))),
+    "redundant-readout": (
+        "HPT221",
+        edited(
+            MLP,
+            (
+                _SPACE,
+                f"{_SPACE}\n    readout_init: {{low: 0.1, high: 10}}\n"
+                "    readout_learning_rate: {low: 0.1, high: 10}\n"
+                "    ⟪output_multiplier: {low: 0.1, high: 10}",
+            ),
+        ),
+    ),
     "absent-file": ("HPT230", edited(COMMAND, ("training:", "  ⟪files: [none.py]\ntraining:"))),
     # comments, HPT950 to HPT954
     "comment-without-brackets": ("HPT950", MLP + "⟪# hptransfer: ignore HPT202 known\n"),

@@ -127,17 +127,16 @@ RULES = (
             "write a name that docs/trainers.md lists, or double the braces to send them as they are",
             (
                 "trainer:\n"
-                '  command: ["true", "--width={width}", "--lr={learnin_rate}", "--seed={seed}"]\n'
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--steps={stesp}", "--seed={seed}"]\n'
                 '  results: {stdout: "loss (.*)"}'
             ),
             (
                 "trainer:\n"
-                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--steps={steps}", "--seed={seed}"]\n'
                 '  results: {stdout: "loss (.*)"}'
             ),
-            at='^"--lr',
+            at='^"--steps',
             base="command",
-            also=("recipe/told",),
         ),
     ),
     RecipeRule(
