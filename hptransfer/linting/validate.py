@@ -20,6 +20,7 @@ class Validation:
         unreadable: why its file could not be read at all; nothing where it could.
         outcomes: name of each level that ran -> what it found.
         skipped: names of levels that were asked and did not run, because one before found errors.
+        suppressed: findings that a comment in the recipe says to ignore; no errors and no warnings.
     """
 
     reference: str
@@ -27,6 +28,7 @@ class Validation:
     unreadable: tuple[Finding, ...] = ()
     outcomes: tuple[tuple[str, LevelOutcome], ...] = ()
     skipped: tuple[str, ...] = ()
+    suppressed: tuple[Finding, ...] = ()
 
     #: what is counted, in the singular
     noun = "recipe"
