@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from hptransfer.recipe.sections import Section, refused, stays_below
+from hptransfer.recipe.sections import BELOW, Section, refused, stays_below
 
 #: what may be made of the values of a run: the last one, the best one, or the mean of the last few
 FINAL = r"^(last|best|mean-of-last-[1-9][0-9]{0,5})$"
@@ -26,7 +26,7 @@ def _below_the_trial(path: str) -> str:
 
 
 #: path below the trial's folder
-TrialPath = Annotated[Text, AfterValidator(_below_the_trial)]
+TrialPath = Annotated[Text, AfterValidator(_below_the_trial), BELOW]
 
 
 class ResultsSection(Section):
