@@ -15,6 +15,7 @@ from hptransfer.cli.registration import as_command
 COMMANDS = (
     "init",
     "validate",
+    "diff",
     "schema",
     "plan",
     "cost",

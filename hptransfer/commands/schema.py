@@ -52,5 +52,7 @@ def schema_command(
     if copy == own:
         return 0
     command = f"hptransfer schema > {check}"
-    print(f"{printable(str(check))} is not the schema of this version: `{printable(command)}` writes it", file=sys.stderr)
+    print(
+        f"{printable(str(check))} is not the schema of this version: `{printable(command)}` writes it", file=sys.stderr
+    )
     return 1

@@ -1,4 +1,4 @@
-"""The recipe's JSON Schema for editors: `python -m hptransfer.recipe.json_schema > hptransfer/recipe/recipe.schema.json`.
+"""The recipe's JSON Schema for editors: `python -m hptransfer.recipe.json_schema` prints `recipe.schema.json`.
 
 Draft 7, the newest that yaml-language-server and SchemaStore take. It says of a recipe's form what a schema can;
 `hptransfer validate` says the rest, the rules across keys above all.
@@ -38,7 +38,10 @@ def json_schema() -> dict[str, Any]:
         section = definitions[reference.rpartition("/")[2]]
         section["required"] = sorted({"kind", *section.get("required", ())})
     trainer = source["properties"]["trainer"]
-    trainer["oneOf"] = [definitions[NamedTrainer.__name__]["properties"]["name"] | {"description": ""}, *trainer["oneOf"]]
+    trainer["oneOf"] = [
+        definitions[NamedTrainer.__name__]["properties"]["name"] | {"description": ""},
+        *trainer["oneOf"],
+    ]
     converted = _converted(source)
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",

@@ -70,7 +70,19 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
         RecipeUnavailableError: when there is no such file, or it cannot be read.
     """
     path = find_recipe(reference)
-    source = _read(path)
+    return parse_recipe(_read(path), path)
+
+
+def parse_recipe(source: bytes, path: Path) -> LoadedRecipe:
+    """Validate the content of a recipe's file, which need not lie on this machine.
+
+    Args:
+        source: the file's content; one more byte than the gate allows says that it is too long.
+        path: of the file, for messages and for what the recipe names beside it.
+
+    Raises:
+        RecipeError: with every fault that can be found, each with file:line:column.
+    """
     file = str(path)
     document = read_yaml(source, file)
     findings = [*document.faults, *_content_findings(document, file)]

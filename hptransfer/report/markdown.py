@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from hptransfer.errors import printable
 
-#: ASCII characters that may mark up, open an entity or a tag, or end a table's cell
-_MARKS = re.compile(r"[\\`*_{}\[\]()<>&#+!|~$^=\"']")
+#: ASCII characters that may mark up inside a line, open an entity or a tag, or end a table's cell
+_MARKS = re.compile(r"[\\`*_\[\]<>&#|~$]")
 #: what a code span cannot hold: its own end, and the end of a table's cell
 _UNSPANNED = re.compile(r"[`|\\]")
 

@@ -97,9 +97,14 @@ def test_it_explains_itself() -> None:
     assert set(PARAMETERIZATIONS) <= set(schema["definitions"]["ParameterizationChoice"]["properties"]["name"]["enum"])
     assert schema["definitions"]["Tune"]["properties"]["space"]["propertyNames"]["enum"] == list(NAMES)
     assert {"pattern": ":", "type": "string"} in training["loss"]["anyOf"]
-    assert training["batch_size"]["description"] == Recipe.model_fields["training"].annotation.model_fields[  # type: ignore[union-attr]  # it is a section
-        "batch_size"
-    ].description
+    assert (
+        training["batch_size"]["description"]
+        == Recipe.model_fields["training"]
+        .annotation.model_fields[  # type: ignore[union-attr]  # it is a section
+            "batch_size"
+        ]
+        .description
+    )
 
 
 def test_shipped_recipes_are_accepted(valid: Any) -> None:
