@@ -84,7 +84,7 @@ def write_summary(results: Sequence[Checked], given: Path | None, output_format:
 
     Args:
         results: one per file, in the order in which the files were named.
-        given: value of `--summary`.
+        given: value of `--summary`, if there is one.
         output_format: in which findings are printed; with `github` the summary goes where the runner says.
 
     Raises:

@@ -39,4 +39,5 @@ __all__ = [
     "suggestion",
     "trainer_sections",
     "training",
+    "yaml",
 ]

@@ -16,6 +16,7 @@ tracking    `session_of(options)`: a session whose trials and results go to the 
 
 __all__ = [
     "check",
+    "compared",
     "coordinates",
     "cost",
     "exported",
@@ -28,6 +29,7 @@ __all__ = [
     "results_terminal",
     "scaled",
     "status",
+    "summary",
     "terminal",
     "tracking",
     "tune",

@@ -42,9 +42,17 @@ def version(name: str, files: Mapping[str, str]) -> Path:
     return Path(name).absolute()
 
 
-def found(capsys: pytest.CaptureFixture[str], *arguments: Any, status: int = 0, **options: Any) -> list[dict[str, Any]]:
+def found(
+    capsys: pytest.CaptureFixture[str],
+    base: str,
+    head: str,
+    paths: list[str] | None = None,
+    *,
+    status: int = 0,
+    trust: bool = False,
+) -> list[dict[str, Any]]:
     """The recipes of the JSON document, after a comparison that ends with a status."""
-    assert diff_command(*arguments, output_format="json", **options) == status
+    assert diff_command(base, head, paths, "json", trust) == status
     recipes: list[dict[str, Any]] = json.loads(capsys.readouterr().out)["recipes"]
     return recipes
 
@@ -262,6 +270,7 @@ def test_evidence_goes_stale(capsys: pytest.CaptureFixture[str]) -> None:
 
     (recipe,) = found(capsys, "a", "b", status=1)
     assert recipe["regressions"][0] == "verdict TRANSFERS -> none: the check is of another version of the recipe"
+    assert recipe["plan"]["planned_with"] == ["tuned", "tuned for another version"]
     assert "transfer.json is of another version of the recipe" in recipe["head"]["evidence"]["faults"]
 
 

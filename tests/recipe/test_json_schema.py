@@ -19,13 +19,14 @@ from hptransfer.commands.schema import schema_command
 from hptransfer.engine.new_recipe import SCHEMA_FILE, SCHEMA_LINE
 from hptransfer.errors import RecipeError, UsageError
 from hptransfer.hyperparameters import NAMES
-from hptransfer.recipe.json_schema import IDENTIFIER, json_schema, text
+from hptransfer.parameterization.tables import PARAMETERIZATIONS
+from hptransfer.recipe.json_schema import FILE_MATCH, IDENTIFIER, json_schema, text
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.registered import OPTIMIZERS
-from hptransfer.recipe.schema import PARAMETERIZATIONS, Recipe
+from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.shipped import schema_file, shipped_recipes, template, templates
 from hptransfer.recipe.yaml.gate import Plain, read_yaml
-from tests.recipe.test_load import FAULTS
+from tests.support.recipe_faults import FAULTS
 from tests.support.recipe_texts import MLP
 
 FOLDER = Path(__file__).parent / "schema_store"
@@ -128,7 +129,7 @@ def test_negative_tests_are_refused(valid: Any) -> None:
 
 
 def test_share_of_faults_that_a_schema_sees(valid: Any) -> None:
-    """Of the faults of test_load, all but rules across keys, numbers that are not finite, and 100.0 for an integer."""
+    """Of single faults all but rules across keys, numbers that are not finite, and 100.0 for an integer."""
     documents = {new: read_yaml(MLP.replace(old, new, 1).encode(), "r.yaml") for old, new, _ in FAULTS}
     readable = {new: document.data for new, document in documents.items() if not document.faults}
     unseen = [new for new, data in readable.items() if valid(data)]
@@ -216,6 +217,15 @@ def test_the_command_needs_no_sections() -> None:
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert not {"pydantic", "torch"} & set(printed.splitlines()[-1].split())
+
+
+def test_the_page_has_the_catalog_entry() -> None:
+    """As SchemaStore takes it, with the names of files that stand in the code."""
+    page = (Path(__file__).parents[2] / "docs/ci-formats.md").read_text("utf-8")
+    found = re.search(r'^    (\{"name": "hptransfer recipe".*?\})$', page, re.M | re.S)
+
+    assert found is not None
+    assert json.loads(found[1])["fileMatch"] == list(FILE_MATCH)
 
 
 def test_new_recipes_name_the_schema_beside_them(tmp_path: Path) -> None:

@@ -6,3 +6,5 @@ revisions  what git is asked, and how it is kept from running anything
 facts      what committed evidence says of a recipe
 plans      the two plans at the target, group by group
 """
+
+__all__ = ["facts", "plans", "recipes", "trees"]

@@ -28,8 +28,8 @@ class Evidence:
 
     Attributes:
         tuned: recommended values by hyperparameter; empty where nothing was tuned.
-        values: base-size value of every hyperparameter that `scale` would plan with; None where nothing was tuned, or
-            for another version of the recipe.
+        values: base-size value of every hyperparameter, the tuned ones included; None where nothing was tuned.
+        values_current: whether they were tuned for this version of the recipe.
         verdict: of the check, also where it was of another version of the recipe; None where there is none.
         current: whether the check was of this version of the recipe.
         scope: "covered", "accepted" or "not covered" at the recipe's target; None where that is not known.
@@ -39,6 +39,7 @@ class Evidence:
 
     tuned: Mapping[str, float]
     values: Mapping[str, float] | None = None
+    values_current: bool = False
     verdict: str | None = None
     current: bool = False
     scope: str | None = None
@@ -58,9 +59,9 @@ def evidence_of(tree: FileTree, path: str, loaded: LoadedRecipe) -> Evidence:
     """What the files of a version say of a recipe.
 
     Args:
-        tree: the version's files.
+        tree: all files of the version.
         path: of the recipe in it.
-        loaded: the recipe.
+        loaded: the recipe, as that version has it.
     """
     faults: list[str] = []
 
@@ -92,7 +93,8 @@ def evidence_of(tree: FileTree, path: str, loaded: LoadedRecipe) -> Evidence:
         faults.append("tuned.yaml is of another version of the recipe")
     return Evidence(
         tuned=dict(tuned.recommended) if tuned is not None else {},
-        values=dict(tuned.hyperparameters) if tuned is not None and of_this else None,
+        values=None if tuned is None else dict(tuned.hyperparameters),
+        values_current=of_this,
         verdict=None if transfer is None else str(transfer.verdict),
         current=current,
         scope=_scope(transfer.target, loaded) if transfer is not None and current else None,

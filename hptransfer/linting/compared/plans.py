@@ -34,7 +34,7 @@ class PlannedVersion:
 
     Attributes:
         size: of the target, in words.
-        values: which values it was planned with: "tuned", or "the recipe's".
+        values: which values it was planned with: "tuned", "tuned for another version", or "the recipe's".
         groups: name of a group of parameters -> its fields.
     """
 
@@ -68,8 +68,8 @@ class PlanChange:
 
     Attributes:
         size: of the target before and after, in words.
-        planned_with: which values before and after: "tuned", or "the recipe's".
-        groups: those that differ.
+        planned_with: which values before and after, as `PlannedVersion.values` has it.
+        groups: those that differ, in the later plan's order.
         unchanged: number of groups that do not.
     """
 
@@ -83,8 +83,8 @@ def planned(loaded: LoadedRecipe, evidence: Evidence, folder: Path | None, *, tr
     """The plan at the recipe's target, with tuned values where there are some; else why it is not decided.
 
     Args:
-        loaded: the recipe.
-        evidence: what was tuned.
+        loaded: the recipe, as that version has it.
+        evidence: says what was tuned.
         folder: where the version lies on disk; None for a revision.
         trust: whether code that the recipe names may run, in a process of its own.
     """
@@ -105,7 +105,8 @@ def planned(loaded: LoadedRecipe, evidence: Evidence, folder: Path | None, *, tr
     except HptransferError as error:
         return str(error).splitlines()[0]
     groups = {readable(group.pattern): group.as_mapping() for group in group_rows(plan.rows)}
-    return PlannedVersion(_size(recipe), "the recipe's" if evidence.values is None else "tuned", groups)
+    source = "tuned" if evidence.values_current else "tuned for another version"
+    return PlannedVersion(_size(recipe), "the recipe's" if evidence.values is None else source, groups)
 
 
 def own_code(recipe: Recipe) -> str | None:

@@ -71,7 +71,7 @@ def listed(commit: str, folder: Path) -> Iterator[Blob]:
     """Yields the regular files of a commit below a folder.
 
     Args:
-        commit: hexadecimal, from `resolved`.
+        commit: its hexadecimal name, from `resolved`.
         folder: in the repository; paths are relative to it.
 
     Raises:

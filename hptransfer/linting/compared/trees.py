@@ -51,9 +51,9 @@ class FileTree:
         """A file of the run folder of a recipe, with its path: beside the recipe, or at the top.
 
         Args:
-            path: of the recipe.
+            path: of the recipe in this tree.
             name: of the recipe, which names its run folder.
-            file: one of `EVIDENCE`.
+            file: its name, one of `EVIDENCE`.
         """
         for parent in dict.fromkeys((PurePosixPath(path).parent, PurePosixPath())):
             where = (parent / "runs" / name / file).as_posix()

@@ -2,4 +2,4 @@
 
 from hptransfer.report.compared.base import FORMATS
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "base"]

@@ -131,7 +131,7 @@ def loss(evidence: Evidence) -> str:
     """The loss that is predicted of the target, with its interval; "-" where none is registered.
 
     Args:
-        evidence: of one version.
+        evidence: of one version of a recipe.
     """
     if evidence.loss is None:
         return "-"

@@ -2,4 +2,4 @@
 
 from hptransfer.report.findings.base import FORMATS, as_text
 
-__all__ = ["FORMATS", "as_text"]
+__all__ = ["FORMATS", "as_text", "base"]
