@@ -8,12 +8,13 @@ import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hptransfer.errors import Finding, Place, UsageError
 from hptransfer.files import bounded_content
 from hptransfer.handover.manifest import read_manifest
 from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignFramework, ForeignRule, recognised
+from hptransfer.linting.levels.base import LevelOutcome
 from hptransfer.linting.planned import Planned
 from hptransfer.linting.reading.files import read_foreign
 from hptransfer.linting.reading.settings import ForeignFile
@@ -56,6 +57,19 @@ class FileLint:
 
     #: what is counted, in the singular
     noun = "file"
+    #: nothing here is asked in parts, and no comment of such a file is read
+    skipped: ClassVar[tuple[str, ...]] = ()
+    suppressed: ClassVar[tuple[Finding, ...]] = ()
+
+    @property
+    def unreadable(self) -> tuple[Finding, ...]:
+        """Why the file could not be read, or its framework is not known."""
+        return self.errors if self.unavailable else ()
+
+    @property
+    def outcomes(self) -> tuple[tuple[str, LevelOutcome], ...]:
+        """What its framework's rules found, under that framework's name."""
+        return () if self.unavailable else ((self.framework or "lint", LevelOutcome(self.errors, self.warnings)),)
 
     @property
     def sound(self) -> str | None:

@@ -44,4 +44,5 @@ __all__ = [
     "text_forms",
     "trainer_sections",
     "training",
+    "yaml",
 ]

@@ -113,7 +113,29 @@ def read_source(reference: str | Path) -> RecipeSource:
         RecipeUnavailableError: when there is no such file, or it cannot be read.
     """
     path = find_recipe(reference)
-    content = _read(path)
+    return parse_source(_read(path), path)
+
+
+def parse_recipe(source: bytes, path: Path) -> LoadedRecipe:
+    """Validate the content of a recipe's file, which need not lie on this machine.
+
+    Args:
+        source: the file's content; one more byte than the gate allows says that it is too long.
+        path: of the file, for messages and for what the recipe names beside it.
+
+    Raises:
+        RecipeError: with every fault that can be found, each with file:line:column.
+    """
+    return parse_source(source, path).load()
+
+
+def parse_source(content: bytes, path: Path) -> RecipeSource:
+    """What is wrong with the content of a recipe's file, which need not lie on this machine.
+
+    Args:
+        content: the file's bytes; one more than the gate allows says that there are too many.
+        path: of the file, for messages and for what the recipe names beside it.
+    """
     file = str(path)
     document = read_yaml(content, file)
     findings = [*document.faults, *_content_findings(document, file)]

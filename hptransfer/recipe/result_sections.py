@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from hptransfer.recipe.sections import Section, refused, stays_below
+from hptransfer.recipe.sections import BELOW, Section, refused, stays_below
 from hptransfer.recipe.text_forms import FINAL
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -24,7 +24,7 @@ def _below_the_trial(path: str) -> str:
 
 
 #: path below the trial's folder
-TrialPath = Annotated[Text, AfterValidator(_below_the_trial)]
+TrialPath = Annotated[Text, AfterValidator(_below_the_trial), BELOW]
 
 
 class ResultsSection(Section):

@@ -17,6 +17,7 @@ tracking    `session_of(options)`: a session whose trials and results go to the 
 
 __all__ = [
     "check",
+    "compared",
     "coordinates",
     "cost",
     "exported",
@@ -30,6 +31,7 @@ __all__ = [
     "rules",
     "scaled",
     "status",
+    "summary",
     "terminal",
     "tracking",
     "tune",

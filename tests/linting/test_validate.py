@@ -77,8 +77,8 @@ def test_github(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     validate_command(["weak.yaml", "bad.yaml"], "github")
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"::warning file={folder.name}/weak.yaml,line=9,col=3,title=advice/short-ladder::")
-    assert lines[1].startswith(f"::error file={folder.name}/bad.yaml,line=1,col=7,title=recipe/range::")
+    assert lines[0].startswith(f"::warning file={folder.name}/weak.yaml,line=9,col=3,title=HPT200::")
+    assert lines[1].startswith(f"::error file={folder.name}/bad.yaml,line=1,col=7,title=HPT010::")
     assert lines[-1] == "2 recipes checked: 2 errors, 1 warning"
 
 

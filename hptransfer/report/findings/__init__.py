@@ -3,4 +3,4 @@
 from hptransfer.report.findings._excerpts import excerpt
 from hptransfer.report.findings.base import FORMATS, as_text
 
-__all__ = ["FORMATS", "as_text", "excerpt"]
+__all__ = ["FORMATS", "as_text", "base", "excerpt"]

@@ -24,7 +24,8 @@ def as_document(finding: Finding, level: str = "error") -> dict[str, str | int |
         "rule": finding.rule,
         "received": finding.received,
         "hint": finding.hint,
-        "file": place.file or None,
+        # a name that is no text has halves of characters, which JSON's readers refuse
+        "file": place.file.encode("utf-8", "backslashreplace").decode() or None,
         "line": place.line,
         "column": place.column,
     }
