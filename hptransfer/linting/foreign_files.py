@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hptransfer.errors import Finding, Place, UsageError
 from hptransfer.files import bounded_content
 from hptransfer.handover.manifest import read_manifest
 from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignFramework, ForeignRule, recognised
+from hptransfer.linting.levels.base import LevelOutcome
 from hptransfer.linting.planned import Planned
 from hptransfer.linting.reading.files import read_foreign
 from hptransfer.linting.reading.python import module_of
@@ -45,6 +46,7 @@ class FileLint:
         unavailable: whether it could not be read, or its framework is not known.
         notes: what else a reader must know, a sentence each.
         others: further frameworks that a Python file uses, whose rules were asked too.
+        sources: path of the file -> the text that was read, for excerpts.
     """
 
     reference: str
@@ -54,9 +56,23 @@ class FileLint:
     unavailable: bool = False
     notes: tuple[str, ...] = ()
     others: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     #: what is counted, in the singular
     noun = "file"
+    #: nothing here is asked in parts, and no comment of such a file is read
+    skipped: ClassVar[tuple[str, ...]] = ()
+    suppressed: ClassVar[tuple[Finding, ...]] = ()
+
+    @property
+    def unreadable(self) -> tuple[Finding, ...]:
+        """Why the file could not be read, or its framework is not known."""
+        return self.errors if self.unavailable else ()
+
+    @property
+    def outcomes(self) -> tuple[tuple[str, LevelOutcome], ...]:
+        """What its framework's rules found, under that framework's name."""
+        return () if self.unavailable else ((self.framework or "lint", LevelOutcome(self.errors, self.warnings)),)
 
     @property
     def sound(self) -> str | None:
@@ -128,6 +144,7 @@ def lint_file(path: Path, framework: str | None = None, plan: Planned | None = N
         tuple(found["warning"]),
         notes=tuple(_notes(file, [part for each in parts.values() for part in each], changed=changed)),
         others=names[1:],
+        sources={file.path: file.text},
     )
 
 
