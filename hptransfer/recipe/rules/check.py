@@ -98,6 +98,14 @@ def _linearization(draft: Draft) -> Iterator[Violation]:
         yield Violation(place, rule, f"{len(depths)} depths", hint, elsewhere=("sizes", "depths"))
 
 
+def _max_trials(draft: Draft) -> Iterator[Violation]:
+    check = draft.check
+    if check is not None and check.max_trials is not None and not check.adaptive:
+        rule = "`check.max_trials` limits an adaptive check; any other trains its whole grid"
+        hint = "add `adaptive: true`, or delete the line; `budget.trials` limits every command"
+        yield Violation(("check", "max_trials"), rule, f"max_trials={check.max_trials}, adaptive=false", hint)
+
+
 def _bounded(draft: Draft) -> Iterator[Violation]:
     asked = draft.check.criteria if draft.check else None
     if asked is not None and asked.cost is None and asked.deviations is None and asked.regret is None:
@@ -116,6 +124,7 @@ RULES = (
         "recipe/grid-too-narrow", "`octaves >= spacing`: the grid has values on both sides of the tuned one", _octaves
     ),
     RecipeRule("recipe/no-bound-on-cost", "some bound limits what a carried value may cost", _bounded),
+    RecipeRule("recipe/max-trials", "`check.max_trials` is given only where the check is adaptive", _max_trials),
     RecipeRule("recipe/coordinate-steps", "`check.coordinate.steps` increase strictly", _steps),
     RecipeRule("recipe/diagnostics", "`check.diagnostics` differ", _diagnostics),
     RecipeRule("recipe/linearization", "distance from linearisation has residual blocks and 3 depths", _linearization),

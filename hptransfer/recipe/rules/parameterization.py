@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.rules import ON_SPHERE
+from hptransfer.parameterization.option_faults import option_faults
+from hptransfer.parameterization.plan import require_decoupled
+from hptransfer.parameterization.rules import ON_SPHERE, Options
 from hptransfer.parameterization.tables import ABSOLUTE, FAMILIES, MEASURED, TABLES, Parameterization, find_table
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+from hptransfer.recipe.yaml.gate import KeyPath
 
 #: parameterizations with a residual exponent to choose
 _WITH_ALPHA = tuple(dict.fromkeys(name for (name, _), table in TABLES.items() if table.alpha is not None))
@@ -33,6 +37,22 @@ def _branches(draft: Draft) -> Iterator[Violation]:
         rule = f"{choice.name} needs residual blocks, and an mlp has none"
         hint = "write `name: mup`, or `model: {kind: gpt}`"
         yield Violation(("parameterization", "name"), rule, f"{choice.name} with mlp", hint)
+    elif choice.name in ABSOLUTE and draft.model.kind == "mlp" and draft.base is not None:
+        rule = (
+            f"{choice.name} scales residual branches with depth, and an mlp has none: every size has the base's depth"
+        )
+        for path, depth in _depths(draft):
+            if depth != draft.base.depth:
+                yield Violation(path, rule, f"{depth}, the base has {draft.base.depth}", f"write {draft.base.depth}")
+
+
+def _depths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
+    if draft.proxy is not None:
+        yield ("sizes", "proxy", "depth"), draft.proxy.depth
+    for index, depth in enumerate(draft.ladders["depth"] or ()):
+        yield ("sizes", "depths", index), depth
+    if draft.target is not None:
+        yield ("sizes", "target", "depth"), draft.target.depth
 
 
 def _combination(draft: Draft) -> Iterator[Violation]:
@@ -63,6 +83,32 @@ def _of_other_optimizers(draft: Draft) -> Iterator[Violation]:
         if getattr(choice, option) is not None and training.optimizer not in optimizers:
             rule, received = f"`{option}` belongs to {' and '.join(optimizers)} only", f"optimizer={training.optimizer}"
             yield Violation(("parameterization", option), rule, received, f"delete `{option}`")
+
+
+def _options(draft: Draft) -> Iterator[Violation]:
+    """What the tables refuse whatever the model is; those of `_of_other_optimizers` are said there."""
+    choice, training = draft.parameterization, draft.training
+    if choice is None or training is None or (choice.name, FAMILIES.get(training.optimizer)) not in TABLES:
+        return
+    given = Options(**{each.name: getattr(choice, each.name, None) for each in fields(Options)})
+    for option, found in option_faults(Parameterization(choice.name), training.optimizer, given):
+        if training.optimizer in _OPTIMIZERS_OF.get(option, [training.optimizer]):
+            hint = found.hint or f"delete `{option}`"
+            yield Violation(("parameterization", option), found.rule, found.received or "", hint)
+
+
+def _coupled_decay(draft: Draft) -> Iterator[Violation]:
+    choice, training = draft.parameterization, draft.training
+    if choice is None or training is None or choice.name == MEASURED:
+        return
+    searched = draft.space.get("weight_decay")
+    path: KeyPath = ("training", "weight_decay") if searched is None else ("tune", "space", "weight_decay")
+    try:
+        decay = training.weight_decay if searched is None else searched.high
+        require_decoupled(training.optimizer, {"weight_decay": decay})
+    except UsageError as error:
+        (found,) = error.findings
+        yield Violation(path, found.rule, found.received or "", found.hint, ("training", "optimizer"))
 
 
 def _gauge(draft: Draft) -> Iterator[Violation]:
@@ -108,6 +154,16 @@ RULES = (
         "recipe/option-of-others",
         "`muon_scale` is given only with muon, `update_rank` only with adamh and muonh",
         _of_other_optimizers,
+    ),
+    RecipeRule(
+        "recipe/option-not-known",
+        "each option of `parameterization` is one that its tables know for the optimizer",
+        _options,
+    ),
+    RecipeRule(
+        "recipe/coupled-decay",
+        "weight decay is 0 for optimizers that add it to the gradient before they normalise it",
+        _coupled_decay,
     ),
     RecipeRule(
         "recipe/own-init-at-std-1",
