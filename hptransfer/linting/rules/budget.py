@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
@@ -15,7 +16,7 @@ _MORE = "what is spent is spent without an answer"
 
 
 def wanted(loaded: LoadedRecipe) -> tuple[Counter[Size], Counter[Size]] | None:
-    """Trials by size: of the search with its confirmation, and what a check must train beside them.
+    """Trials by size: of the search with its confirmation, and the fewest that a check begins with beside them.
 
     What the check trains at the proxy may be trained already, so it is not counted. None where durations, and so sizes,
     follow parameters that are not counted yet.
@@ -23,16 +24,31 @@ def wanted(loaded: LoadedRecipe) -> tuple[Counter[Size], Counter[Size]] | None:
     Args:
         loaded: a valid recipe.
     """
-    from hptransfer.checking.forecast import first_trials  # imports numpy, which few recipes need here
-
     recipe = loaded.recipe
     try:
         tuned = Counter({recipe.proxy_size: recipe.tune.trials + recipe.tune.confirm_seeds})
-        first = first_trials(recipe, loaded.root, defaults(recipe.training))
+        check = _first(loaded)
     except UsageError:
         return None
-    beside = {(trial.size, tuple(sorted(trial.hyperparameters.items())), trial.seed) for trial in first}
-    return tuned, Counter(size for size, _, _ in beside if size != recipe.proxy_size)
+    del check[recipe.proxy_size]
+    return tuned, check
+
+
+def _first(loaded: LoadedRecipe) -> Counter[Size]:
+    """The fewest trials that a check begins with, by size: the tuned value need not lie on the grid's lattice.
+
+    Raises:
+        UsageError: durations follow parameters that are not counted yet.
+    """
+    from hptransfer.checking.design import CheckDesign  # imports numpy, which few recipes need here
+
+    recipe, check = loaded.recipe, loaded.recipe.check
+    found: Counter[Size] = Counter()
+    for name in check.checked:
+        design = CheckDesign(recipe, loaded.root, defaults(recipe.training), name)
+        values = min(len(design.grid()), math.floor(2 * check.octaves / (design.step * check.spacing) + 1e-9))
+        found += Counter(dict.fromkeys(design.all_sizes(), max(1, values) * check.seeds))
+    return found
 
 
 def _trials(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -54,16 +70,14 @@ def _trials(loaded: LoadedRecipe) -> Iterator[Finding]:
 
 
 def _adaptive(loaded: LoadedRecipe) -> Iterator[Finding]:
-    check = loaded.recipe.check
-    if check.max_trials is None or len(check.checked) > 1 or wanted(loaded) is None:
+    most = loaded.recipe.check.max_trials
+    if most is None or wanted(loaded) is None:
         return
-    from hptransfer.checking.forecast import first_trials  # as above
-
-    begins = len(first_trials(loaded.recipe, loaded.root, defaults(loaded.recipe.training)))
-    if check.max_trials < begins:
+    begins = sum(_first(loaded).values()) // len(loaded.recipe.check.checked)  # it limits each by itself
+    if most < begins:
         rule = "`check.max_trials` should leave trials for what an adaptive check decides by itself"
         hint = f"write more than {begins}: those are trained in any case"
-        yield Finding(rule, f"{check.max_trials}; it begins with {begins}", hint, loaded.place(("check", "max_trials")))
+        yield Finding(rule, f"{most}; it begins with {begins}", hint, loaded.place(("check", "max_trials")))
 
 
 def _flops(loaded: LoadedRecipe) -> Iterator[Finding]:
