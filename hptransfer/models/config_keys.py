@@ -224,8 +224,19 @@ def _inside(value: ast.Dict, file: Path) -> dict[str, ConfigKeys | None]:
 
 #: methods that read or write files: what they take is no key
 _OF_FILES = frozenset({"save_pretrained", "push_to_hub"})
-#: keys that any configuration takes beside those of its class: of files, and of what is generated with it
-_EVERYWHERE = frozenset({"_name_or_path", "bos_token_id", "eos_token_id", "layer_types", "pad_token_id", "vocab_size"})
+#: keys that any configuration takes beside those of its class: of files, of classes, and of what is generated with it
+_EVERYWHERE = frozenset(
+    {
+        "_name_or_path",
+        "label_names",
+        "num_classes",
+        "bos_token_id",
+        "eos_token_id",
+        "layer_types",
+        "pad_token_id",
+        "vocab_size",
+    }
+)
 
 
 def _of_function(node: ast.FunctionDef) -> set[str]:

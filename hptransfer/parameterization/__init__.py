@@ -16,6 +16,7 @@ applied_rules     a model's rules as exact exponents, without the size: what ide
 
 __all__ = [
     "applied_rules",
+    "batch_and_duration",
     "decay_timescale",
     "gauge",
     "gradient_size",

@@ -27,6 +27,7 @@ __all__ = [
     "model_draft",
     "model_sections",
     "objective",
+    "own_code",
     "placeholders",
     "quantities",
     "registered",
@@ -39,4 +40,5 @@ __all__ = [
     "suggestion",
     "trainer_sections",
     "training",
+    "yaml",
 ]

@@ -12,16 +12,8 @@ import pytest
 
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import Validation, validate
-from tests.support.recipe_texts import GPT, MLP, edited
+from tests.support.recipe_texts import GPT, LLAMA, MLP, edited
 
-LLAMA = edited(
-    MLP,
-    (
-        "{kind: mlp}",
-        "{kind: huggingface, config: llama, settings: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, "
-        "num_attention_heads: 4, num_key_value_heads: 4, head_dim: 16, vocab_size: 256}}",
-    ),
-)
 OWN = edited(MLP, ("{kind: mlp}", "{kind: factory, factory: 'some_net:build'}"))
 
 

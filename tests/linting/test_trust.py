@@ -13,8 +13,7 @@ from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import Validation, validate
 from hptransfer.registry import imported, look_in, untrusted_recipe
-from tests.linting.test_static_level import LLAMA
-from tests.support.recipe_texts import MLP, edited
+from tests.support.recipe_texts import LLAMA, MLP, edited
 
 SHAPES = ("static", "shapes")
 #: writes a file when it is imported, under whatever name

@@ -32,7 +32,7 @@ def run_trusted(function: str, payload: Mapping[str, Any], *, seconds: int = SEC
     Args:
         function: `module:function` of this package; it takes the payload, and returns what JSON can hold.
         payload: what it is given.
-        seconds: of wall time.
+        seconds: of wall time that it may take.
 
     Returns:
         What the function returned, or a `Finding` that says how its process ended. It went through a process that ran

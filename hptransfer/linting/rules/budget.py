@@ -6,11 +6,14 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 
+from hptransfer.engine.durations import with_durations
+from hptransfer.engine.planned import recipe_sizes
 from hptransfer.errors import Finding, MachineError, UsageError
+from hptransfer.hyperparameters import AVERAGES
 from hptransfer.linting.base import FunctionRule
-from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.sizes import Size
+from hptransfer.recipe.schema import Check
+from hptransfer.sizes import LADDERS, Size
 
 _MORE = "what is spent is spent without an answer"
 
@@ -22,33 +25,30 @@ def wanted(loaded: LoadedRecipe) -> tuple[Counter[Size], Counter[Size]] | None:
     follow parameters that are not counted yet.
 
     Args:
-        loaded: a valid recipe.
+        loaded: a recipe whose sizes are asked for.
     """
     recipe = loaded.recipe
     try:
         tuned = Counter({recipe.proxy_size: recipe.tune.trials + recipe.tune.confirm_seeds})
-        check = _first(loaded)
+        ladder = [size for size, (_, key, *_) in recipe_sizes(recipe).items() if key in _LADDERS]
     except UsageError:
         return None
-    del check[recipe.proxy_size]
-    return tuned, check
+    each = sum(_first_values(recipe.check, name) for name in recipe.check.checked) * recipe.check.seeds
+    return tuned, Counter({size: each for size in ladder if size != recipe.proxy_size})
 
 
-def _first(loaded: LoadedRecipe) -> Counter[Size]:
-    """The fewest trials that a check begins with, by size: the tuned value need not lie on the grid's lattice.
+#: keys of `sizes` that a check trains
+_LADDERS = frozenset({*LADDERS.values(), "corner"})
 
-    Raises:
-        UsageError: durations follow parameters that are not counted yet.
+
+def _first_values(check: Check, name: str) -> int:
+    """The fewest values that a check begins with: the tuned one need not lie on the lattice.
+
+    Of a hyperparameter that cannot have every value it may be as few as one.
     """
-    from hptransfer.checking.design import CheckDesign  # imports numpy, which few recipes need here
-
-    recipe, check = loaded.recipe, loaded.recipe.check
-    found: Counter[Size] = Counter()
-    for name in check.checked:
-        design = CheckDesign(recipe, loaded.root, defaults(recipe.training), name)
-        values = min(len(design.grid()), math.floor(2 * check.octaves / (design.step * check.spacing) + 1e-9))
-        found += Counter(dict.fromkeys(design.all_sizes(), max(1, values) * check.seeds))
-    return found
+    if name in AVERAGES or name == "warmup":
+        return 1
+    return max(1, math.floor(2 * check.octaves / (check.first_step * check.spacing) + 1e-9))
 
 
 def _trials(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -70,19 +70,19 @@ def _trials(loaded: LoadedRecipe) -> Iterator[Finding]:
 
 
 def _adaptive(loaded: LoadedRecipe) -> Iterator[Finding]:
-    most = loaded.recipe.check.max_trials
-    if most is None or wanted(loaded) is None:
+    check, counts = loaded.recipe.check, wanted(loaded)
+    if check.max_trials is None or counts is None:
         return
-    begins = sum(_first(loaded).values()) // len(loaded.recipe.check.checked)  # it limits each by itself
-    if most < begins:
+    begins = max(_first_values(check, name) for name in check.checked) * check.seeds * (len(counts[1]) + 1)
+    if check.max_trials < begins:
         rule = "`check.max_trials` should leave trials for what an adaptive check decides by itself"
         hint = f"write more than {begins}: those are trained in any case"
-        yield Finding(rule, f"{most}; it begins with {begins}", hint, loaded.place(("check", "max_trials")))
+        received = f"{check.max_trials}; it begins with at least {begins}"
+        yield Finding(rule, received, hint, loaded.place(("check", "max_trials")))
 
 
 def _flops(loaded: LoadedRecipe) -> Iterator[Finding]:
-    from hptransfer.engine.durations import with_durations
-    from hptransfer.engine.flops import run_costs
+    from hptransfer.engine.flops import run_costs  # imports numpy, which few recipes need here
 
     budget = loaded.recipe.budget.flops
     if budget is None or loaded.recipe.model.kind == "external":
