@@ -23,6 +23,8 @@ from hptransfer.trials.trial import EVALUATION_ERROR, Trial, TrialState
 CarriedPhase = Literal["search", "superseded", "confirm", "check"]
 #: width, depth, examples per step, predicted positions
 _SizeNumbers = tuple[int, int, int, int]
+#: of a trial's provenance: what every trial has its own of; the speed is not carried
+_OF_ONE_TRIAL = (EVALUATION_ERROR, "flops_per_second")
 
 
 class TrialLine(Record):
@@ -102,7 +104,7 @@ class Carried(Record):
         made: dict[tuple[tuple[str, str], ...], int] = {}
         lines = []
         for key, (trial, phase) in kept.items():
-            origin = tuple((name, text) for name, text in trial.provenance.items() if name != EVALUATION_ERROR)
+            origin = tuple((name, text) for name, text in trial.provenance.items() if name not in _OF_ONE_TRIAL)
             lines.append(
                 TrialLine(
                     key=key,

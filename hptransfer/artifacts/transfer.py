@@ -384,13 +384,9 @@ class TransferFile(Artifact):
     def to_json(self) -> str:
         """The content as JSON text, with a line for each trial."""
         content = self.document
-        if content["evidence"] is None:
-            return super().to_json()
-        lines = [json.dumps(each, allow_nan=False) for each in content["evidence"]["trials"]]
-        content["evidence"]["trials"] = []  # the last part of the last section
-        before, _, after = json.dumps(content, indent=2, allow_nan=False).rpartition("[]")
-        rows = ",\n      ".join(lines)
-        return f"{before}[\n      {rows}\n    ]{after}\n"
+        evidence = content.pop("evidence")
+        text = json.dumps(content, indent=2, allow_nan=False)
+        return f'{text[:-2]},\n  "evidence": {_evidence_text(evidence)}\n}}\n'
 
 
 def read_transfer(path: Path) -> TransferFile | None:
@@ -406,6 +402,25 @@ def read_transfer(path: Path) -> TransferFile | None:
         return TransferFile.read(path, missing=FileNotFoundError)
     except FileNotFoundError:
         return None
+
+
+def _evidence_text(evidence: dict[str, Any] | None) -> str:
+    """The section `evidence`, a line for each of its parts, of what determined trials, and for each trial."""
+    if evidence is None:
+        return "null"
+    identity = (f"      {_pair(name, part)}" for name, part in evidence["identity"].items())
+    parts = [f'    "identity": {{\n{_LINE.join(identity)}\n    }}']
+    parts += [f"    {_pair(name, part)}" for name, part in evidence.items() if name not in ("identity", "trials")]
+    trials = (f"      {json.dumps(each, allow_nan=False)}" for each in evidence["trials"])
+    parts.append(f'    "trials": [\n{_LINE.join(trials)}\n    ]')
+    return f"{{\n{_LINE.join(parts)}\n  }}"
+
+
+_LINE = ",\n"
+
+
+def _pair(name: str, part: Any) -> str:
+    return f"{json.dumps(name)}: {json.dumps(part, allow_nan=False)}"
 
 
 def _overall(name: str, axes: Sequence[AxisReport]) -> dict[str, object]:

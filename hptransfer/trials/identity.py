@@ -153,6 +153,14 @@ class Identity:
 
     def shared(self) -> dict[str, Any]:
         """What all trials of a study share, JSON-able, part by part: `experiment` is its digest."""
+        shared = self.stated()
+        if self._chosen is not None:
+            rows = {_canonical(_row(*pair)) for pair in self._applied(self.reading())}
+            shared["rules"] = sorted(rows)
+        return shared
+
+    def stated(self) -> dict[str, Any]:
+        """The parts of `shared` for which the model need not be read: all but its rules."""
         recipe = self._recipe
         given = recipe.parameterization.model_dump(mode="json", exclude_defaults=True, exclude=set(_IN_RULES))
         shared: dict[str, Any] = {
@@ -169,8 +177,6 @@ class Identity:
             shared["objective"] = objective
         if self._chosen is not None:
             shared["parameterization"] = _filled(given, self._chosen)
-            rows = {_canonical(_row(*pair)) for pair in self._applied(self.reading())}
-            shared["rules"] = sorted(rows)
         if self.trainer.code:
             shared["code"] = dict(self.trainer.code)
         return shared
