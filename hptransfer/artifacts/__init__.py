@@ -12,6 +12,8 @@ json_data        results as plain JSON data
 """
 
 __all__ = [
+    "carried",
+    "compared",
     "facts",
     "horizon",
     "json_data",

@@ -43,7 +43,9 @@ def _loaded(text: str) -> Any:
             where = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
             raise yaml.YAMLError(f"{where}an alias (`*name`), which no command writes")
         if count > _MOST_NODES or depth > _DEEPEST:
-            raise yaml.YAMLError(f"more than {_MOST_NODES:,} entries, or {_DEEPEST} in each other: no command writes that")
+            raise yaml.YAMLError(
+                f"more than {_MOST_NODES:,} entries, or {_DEEPEST} in each other: no command writes that"
+            )
     return yaml.load(text, _Events)  # noqa: S506 - a safe one, of either kind
 
 

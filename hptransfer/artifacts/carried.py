@@ -72,7 +72,7 @@ class Carried(Record):
     """what trials were made with: versions, device, what the loss was measured on"""
     costs: tuple[SizeCost, ...] = ()
     """FLOPs that the judgement of the target asked for"""
-    groups: dict[str, tuple[int, ...]] = {}
+    groups: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """hyperparameter -> places in `trials` of those that its ladder, or its line of the search, consists of"""
     trials: tuple[TrialLine, ...]
 
@@ -158,7 +158,7 @@ class Carried(Record):
         """The key that a line's content leads to, by the file's own identity; None where its rules are not there.
 
         Args:
-            line: one of `trials`.
+            line: a trial of this section, one of `trials`.
         """
         size = Size(*line.size)
         rules = self.rules.get(shape_label(size.width, size.depth))
@@ -204,7 +204,7 @@ class CarriedTrials:
         """Those that were trained for one thing.
 
         Args:
-            phase: what for.
+            phase: what they were trained for, as the file says it.
         """
         return tuple(trial for trial, each in zip(self.trials, self.phases, strict=True) if each == phase)
 

@@ -31,8 +31,8 @@ def rejudged(recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[s
     """The content that `transfer.json` would have, were it written now from its own trials; None where it has none.
 
     Args:
-        recipe: that was checked.
-        root: its folder.
+        recipe: that was checked, with the durations of its sizes.
+        root: the recipe's folder, where data patterns start.
         written: the content of the file.
         tuned: base-size value of every hyperparameter, as `tune` found it.
 
@@ -80,7 +80,7 @@ def own_diagnostics(recipe: Recipe, written: TransferFile) -> list[str]:
     """Diagnostics that are not this package's: their code would have to run, so they are not asked again.
 
     Args:
-        recipe: that was checked.
+        recipe: that was checked, with the durations of its sizes.
         written: the content of `transfer.json`.
     """
     named = (*recipe.check.diagnostics, *written.diagnostics)

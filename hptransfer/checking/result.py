@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hptransfer.artifacts.carried import Carried, CarriedPhase
+from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
@@ -18,11 +18,10 @@ from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
-from hptransfer.sizes import Size
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.scope import Outlook
 from hptransfer.trials.spec import TrialSpec
-from hptransfer.trials.trial import Phase, TrialState
+from hptransfer.trials.trial import TrialState
 from hptransfer.verdict import Verdict
 
 
@@ -120,7 +119,7 @@ def evidence_of(
     report: TransferReport,
     parts: Sequence[CheckPart],
     designs: Sequence[CheckDesign],
-    costs: Mapping[Size, float | None],
+    carried: Carried,
 ) -> TransferFile:
     """The content of `transfer.json`.
 
@@ -129,7 +128,7 @@ def evidence_of(
         report: over all hyperparameters and axes.
         parts: everything that was found, what was spent among it.
         designs: of the ladders, in the order of their results.
-        costs: FLOPs by size that the judgement of the target asked for.
+        carried: the trials, and what determined them.
     """
     ladders = [part for part in parts if isinstance(part, AdaptiveResult)]
     (spent,) = (part for part in parts if isinstance(part, Spent))
@@ -144,25 +143,8 @@ def evidence_of(
         provenance=_provenance(session, ladders, evaluated),
         spent=spent,
         target=next(part.scope for part in parts if isinstance(part, Outlook)),
-        evidence=_carried(session, designs, ladders, costs),
+        evidence=carried,
     )
-
-
-def _carried(
-    session: Session,
-    designs: Sequence[CheckDesign],
-    ladders: Sequence[AdaptiveResult],
-    costs: Mapping[Size, float | None],
-) -> Carried:
-    """Every finished trial of the recipe, those of the ladders among them."""
-    store = session.store
-    phases: dict[str, CarriedPhase] = dict.fromkeys((each.key for each in store.trials(phase=Phase.SEARCH)), "search")
-    phases |= dict.fromkeys((each.key for each in store.trials(phase=Phase.CONFIRM)), "confirm")
-    trials = {trial.key: trial for trial in store.trials()}
-    trials |= {trial.key: trial for ladder in ladders for trial in ladder.trials if trial.key not in trials}
-    groups = {design.hyperparameter: ladder.trials for design, ladder in zip(designs, ladders, strict=True)}
-    carried = ((trial, phases.get(key, "check")) for key, trial in trials.items())
-    return Carried.of(session.identity, carried, groups=groups, costs=costs)
 
 
 def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -> dict[str, object]:

@@ -26,7 +26,7 @@ class Evidence:
     """What a run folder holds of a recipe's evidence.
 
     Attributes:
-        folder: where it lies.
+        folder: the run folder in which the files lie.
         tuned: content of `tuned.yaml`; None where there is none, or it cannot be read.
         transfer: content of `transfer.json`, as `tuned`.
         target: content of `target.yaml`, as `tuned`.

@@ -26,7 +26,7 @@ def edited_trials(evidence: Evidence) -> Iterator[Finding]:
     """Trials whose keys are not those of their content, and files whose identity is not that of their parts.
 
     Args:
-        evidence: of a recipe.
+        evidence: what a run folder holds, as it was read.
     """
     for written in written_files(evidence):
         carried = written.carried

@@ -34,7 +34,7 @@ class Written:
     """One file of evidence, for what both have in common.
 
     Attributes:
-        path: of the file.
+        path: of the file, for findings on it.
         recipe_hash: sha256 (hex) of what evidence rests on in the recipe it is of.
         identity: sha256 (hex) of what its trials share.
         carried: its trials; None in a file of an earlier version.
@@ -52,7 +52,7 @@ def written_files(evidence: Evidence) -> Iterator[Written]:
     """The files of evidence that are there.
 
     Args:
-        evidence: of a recipe.
+        evidence: what a run folder holds, as it was read.
     """
     tuned, transfer = evidence.tuned, evidence.transfer
     if tuned is not None:
@@ -67,7 +67,7 @@ def sizes_of(evidence: Evidence) -> dict[str, Size]:
     """A size of each shape at which trials were trained, by its label.
 
     Args:
-        evidence: of a recipe.
+        evidence: what a run folder holds, as it was read.
     """
     lines = (line for each in written_files(evidence) if each.carried for line in each.carried.trials)
     sizes = (Size(*line.size) for line in lines)
@@ -78,7 +78,7 @@ def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:
     """What changed since, a finding for each kind of change and file.
 
     Args:
-        evidence: of a recipe.
+        evidence: what a run folder holds, as it was read.
         now: what determines its trials now.
     """
     for written in written_files(evidence):
@@ -98,8 +98,8 @@ def _named(texts: list[str]) -> str:
 
 def _hint(now: Present) -> str:
     return (
-        f"if this is meant, run `hptransfer run {now.loaded.path}` and commit what it writes: finished trials that still "
-        "fit are reused"
+        f"if this is meant, run `hptransfer run {now.loaded.path}` and commit what it writes: finished trials that "
+        "still fit are reused"
     )
 
 
@@ -114,7 +114,9 @@ def _changes(written: Written, now: Present) -> Iterator[PartChange]:
     if not found:
         others = [at for at, rules in now.rules_at.items() if written.carried.rules.get(at, rules) != rules]
         if others:
-            yield PartChange("model", f"shapes of parameters, or the rules that follow from them, at {', '.join(others)}")
+            yield PartChange(
+                "model", f"shapes of parameters, or the rules that follow from them, at {', '.join(others)}"
+            )
 
 
 def _other_python(written: Written) -> bool:
@@ -142,7 +144,7 @@ def environment(evidence: Evidence, now: Present) -> Iterator[Finding]:
     """What evidence was gathered with that is another here: losses differ by rounding, or by Python's own text.
 
     Args:
-        evidence: of a recipe.
+        evidence: what a run folder holds, as it was read.
         now: what determines its trials now.
     """
     here = versions("torch")

@@ -102,7 +102,9 @@ def _rules(before: Any, now: Any) -> Iterator[PartChange]:
             yield from _row(pattern, role, old[role], rows)
 
 
-def _row(pattern: str, role: str, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]) -> Iterator[PartChange]:
+def _row(
+    pattern: str, role: str, old: Sequence[Mapping[str, Any]], new: Sequence[Mapping[str, Any]]
+) -> Iterator[PartChange]:
     if len(old) != len(new):
         yield PartChange("model", f"{pattern}: {len(old)} kinds of {role} -> {len(new)}")
         return
@@ -111,8 +113,9 @@ def _row(pattern: str, role: str, old: Sequence[Mapping[str, Any]], new: Sequenc
             if one.get(name) != other.get(name):
                 yield PartChange("model", f"{pattern}: {name} {_shown(one.get(name))} -> {_shown(other.get(name))}")
         if one.get("multipliers") != other.get("multipliers"):
-            yield PartChange("rules", f"{role} multipliers: {_shown(one.get('multipliers'))} -> "
-                                      f"{_shown(other.get('multipliers'))}")
+            yield PartChange(
+                "rules", f"{role} multipliers: {_shown(one.get('multipliers'))} -> {_shown(other.get('multipliers'))}"
+            )
         powers, others = _exponents(one), _exponents(other)
         for quantity in {**powers, **others}:
             was, is_now = powers.get(quantity, {}), others.get(quantity, {})

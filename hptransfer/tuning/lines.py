@@ -52,8 +52,8 @@ class Lines:
         """What is recommended where one of the candidates held.
 
         Args:
-            values: of the candidate.
-            loss: of the candidate.
+            values: of the candidate, by the name of the hyperparameter.
+            loss: of the candidate, in the unit of the losses.
             searched: finished trials of the search, one of them complete.
         """
         best = min((t for t in searched if t.state is TrialState.COMPLETE), key=lambda t: (t.loss, t.key))

@@ -43,7 +43,8 @@ def _codes(release: Path) -> dict[str, set[str]]:
     assert done.returncode in (0, 1), done.stderr
     found = json.loads(done.stdout)["recipes"]
     return {
-        Path(each["recipe"]).stem: {one["code"] for one in each["findings"] if one["level"] == "error"} for each in found
+        Path(each["recipe"]).stem: {one["code"] for one in each["findings"] if one["level"] == "error"}
+        for each in found
     }
 
 

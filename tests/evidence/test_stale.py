@@ -1,8 +1,7 @@
-"""Evidence of another recipe, rule, model, code, data or version: what changed is said by name, and by who claims it."""
+"""Evidence of another recipe, rule, model, code, data or version: what changed is said by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -102,11 +101,10 @@ def test_a_trainer_that_trains_otherwise_is_named(tmp_path: Path, monkeypatch: p
 
 
 @pytest.fixture
-def other_torch(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def other_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Another version of torch is installed."""
     known = hptransfer.provenance.versions
     monkeypatch.setattr(stale, "versions", lambda *names: known(*names) | {"torch": "9.9.0"})
-    yield
 
 
 @pytest.mark.usefixtures("other_torch")

@@ -65,7 +65,12 @@ EDITS: dict[str, tuple[str, Edit, str, str]] = {
     ),
     "a trial's seed": ("tuned.yaml", _set("evidence", "trials", 3, "seed", to=7), "edited-trials", "trials[3]"),
     "a trial's key": ("transfer.json", _set("evidence", "trials", 5, "key", to="0" * 64), "edited-trials", "trials[5]"),
-    "the verdict": ("transfer.json", _set("verdict", to="DRIFTS"), "edited-verdict", 'verdict "DRIFTS", computed again'),
+    "the verdict": (
+        "transfer.json",
+        _set("verdict", to="DRIFTS"),
+        "edited-verdict",
+        'verdict "DRIFTS", computed again',
+    ),
     "an axis's verdict": (
         "transfer.json",
         _set("axes", 0, "verdict", to="DRIFTS"),
@@ -73,7 +78,12 @@ EDITS: dict[str, tuple[str, Edit, str, str]] = {
         'axes[0].verdict "DRIFTS"',
     ),
     "the sentence": ("transfer.json", _set("sentence", to="All is well."), "edited-verdict", 'sentence "All is well."'),
-    "drift": ("transfer.json", _set("axes", 0, "drift", "estimate", to=0.0), "edited-verdict", "axes[0].drift.estimate"),
+    "drift": (
+        "transfer.json",
+        _set("axes", 0, "drift", "estimate", to=0.0),
+        "edited-verdict",
+        "axes[0].drift.estimate",
+    ),
     "a bound": ("transfer.json", _set("criteria", "cost", to=99.0), "edited-verdict", "criteria.cost 99.0"),
     "a limit left out": ("transfer.json", _set("axes", 0, "limits", to=[]), "edited-verdict", "axes[0].limits"),
     "a run of the ladder": (

@@ -65,7 +65,8 @@ def test_a_forced_target_is_a_warning(tmp_path: Path) -> None:
 
 
 def _scale(kept: Kept, **options: Any) -> int:
-    given = dict.fromkeys(("width", "depth", "batch_size", "tokens", "output")) | {"force": False} | options
+    given: dict[str, Any] = dict.fromkeys(("width", "depth", "batch_size", "tokens", "output")) | {"force": False}
+    given |= options
     return scale_command(str(kept.recipe), kept.root / "kept", **given)
 
 

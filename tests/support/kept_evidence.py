@@ -1,7 +1,8 @@
 """Copies of the recipes with evidence in `tests/data/evidence`, to be edited; real runs of a few seconds each.
 
-`cd tests/data/evidence; for recipe in *.yaml; do hptransfer run $recipe --runs kept; done; hptransfer scale
-completep-gpt.yaml --runs kept --force` made them, without study.db, caches, figures and recipe.json, which holds a path.
+`cd tests/data/evidence; for recipe in *.yaml; do hptransfer run $recipe --runs kept; done` made them, and then
+`hptransfer scale completep-gpt.yaml --runs kept --force`; study.db, caches and figures are left out, and recipe.json,
+which holds a path.
 """
 
 from __future__ import annotations

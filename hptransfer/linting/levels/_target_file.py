@@ -56,10 +56,14 @@ def _forced(target: TargetFile, against: list[str], place: Place, hint: str) -> 
     said = "; ".join(target.verdict.objections)
     if target.verdict.forced and against:
         rule = "the evidence should support the target"
-        yield Finding(rule, f"it was forced: {said}", "say in the review why it is used", place, "evidence/forced-target")
+        yield Finding(
+            rule, f"it was forced: {said}", "say in the review why it is used", place, "evidence/forced-target"
+        )
     elif target.verdict.forced:
         rule = "a target must not be forced where the evidence supports it"
-        yield Finding(rule, f"it was forced: {said}; nothing speaks against it now", hint, place, "evidence/other-target")
+        yield Finding(
+            rule, f"it was forced: {said}; nothing speaks against it now", hint, place, "evidence/other-target"
+        )
     elif against:
         rule = "a target that is not forced must be supported by the evidence"
         yield Finding(rule, "; ".join(against), hint, place, "evidence/other-target")
@@ -69,8 +73,8 @@ def stale_target(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
     """A target of other evidence than that which lies beside it, by the digests that it carries.
 
     Args:
-        loaded: the recipe.
-        evidence: of it.
+        loaded: the recipe, for the hint of what to run.
+        evidence: what its run folder holds, as it was read.
     """
     target, tuned = evidence.target, evidence.tuned
     if target is None or tuned is None:
@@ -97,5 +101,3 @@ def _compared(target: TargetFile) -> Mapping[str, Any]:
     verdict = {name: content["verdict"][name] for name in ("verdict", "sentence", "axes")}
     kept = {name: value for name, value in content.items() if name not in _NOT_COMPARED}
     return kept | {"verdict": verdict, "tuned_with": content["provenance"]["tuned_with"]}
-
-

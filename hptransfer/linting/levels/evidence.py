@@ -23,8 +23,8 @@ class EvidenceLevel:
     """The files of the run folder against their trials, the recipe and each other; nothing is trained."""
 
     claim = (
-        "its committed evidence is of the recipe, rules, code and data as they are, and its fit, verdict and target follow "
-        "from the trials that it carries; whether somebody trained those is not claimed"
+        "its committed evidence is of the recipe, rules, code and data as they are, and its fit, verdict and target "
+        "follow from the trials that it carries; whether somebody trained those is not claimed"
     )
 
     def run(self, subject: Subject) -> LevelOutcome:
@@ -92,6 +92,8 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
     """What target.yaml lacks; undecided where the model was not read."""
     if evidence.target is None:
         return (), ()
+    if now.loaded.recipe.model.kind == "factory":
+        return (), ("whether target.yaml follows from the evidence: `scale`, which runs the factory, makes it again",)
     if "rules" not in now.parts and now.undecided:
         return (), ("whether target.yaml follows from the evidence: the model was not read",)
     try:
