@@ -206,6 +206,15 @@ def current_folder_first() -> Iterator[None]:
         sys.path[:] = before
 
 
+#: folders that `look_in` added to Python's places
+_RECIPES_FOLDERS: set[str] = set()
+
+
+def places_without_recipes() -> list[str]:
+    """Where Python looks for modules, but for folders of recipes: one recipe's module must not stand for another's."""
+    return [place for place in sys.path if place not in _RECIPES_FOLDERS]
+
+
 def look_in(folder: Path) -> None:
     """Lets modules be imported from a recipe's folder, after every other place; nothing that is installed is hidden.
 
@@ -215,6 +224,7 @@ def look_in(folder: Path) -> None:
     place = str(folder)
     if place not in sys.path:
         sys.path.append(place)
+        _RECIPES_FOLDERS.add(place)
 
 
 def _entry_points(group: str | None) -> tuple[EntryPoint, ...]:

@@ -44,8 +44,9 @@ def test_changed_code_is_named(kept: Kept) -> None:
 
 
 def test_with_trust_the_model_is_read(kept: Kept) -> None:
-    """In a process of its own; then nothing is left open."""
+    """In a process of its own; the target alone, which `scale` makes in its own process, is left open."""
     validation = kept.validate(trust=True)
 
     assert validation.errors == ()
-    assert not [note for note in validation.notes if "did not decide" in note]
+    (left,) = [note for note in validation.notes if "did not decide" in note]
+    assert "whether target.yaml follows" in left
