@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hptransfer.data.base import DATA_SOURCES, fingerprint_of
 from hptransfer.engine.durations import with_durations
 from hptransfer.engine.readings import Readings
-from hptransfer.errors import HptransferError
+from hptransfer.errors import Finding, HptransferError
 from hptransfer.execution.limits import UNLIMITED
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe
@@ -29,31 +29,38 @@ class Present:
         parts: `Identity.shared`, or the parts of it that could be told.
         rules_at: sha256 (hex) of the rules at the sizes that were asked for, by their label.
         undecided: what could not be told, a clause each with the reason.
+        faults: why code that the recipe names cannot be that of any evidence.
     """
 
     loaded: LoadedRecipe
     parts: Mapping[str, Any]
     rules_at: Mapping[str, str]
     undecided: tuple[str, ...] = ()
+    faults: tuple[Finding, ...] = ()
 
 
-def present(loaded: LoadedRecipe, sizes: Mapping[str, Size], *, trust: bool) -> Present:
+def present(loaded: LoadedRecipe, sizes: Mapping[str, Size], gathered: str, *, trust: bool) -> Present:
     """What determines the recipe's trials now.
 
     Args:
         loaded: the recipe with its file.
         sizes: at which the rules are wanted, by their label.
+        gathered: sha256 (hex) of the data that the evidence was gathered on, for where they are not here.
         trust: whether code that the recipe names may run, in a process of its own.
     """
     recipe = loaded.recipe
     if named := _own(recipe.trainer.name, recipe.data.kind):
         return Present(loaded, {}, {}, (f"whether {named} gives what it gave: its code runs where it is trained",))
     try:
-        fingerprint = fingerprint_of(recipe.data, loaded.root)
         trainer = trainer_identity(recipe, loaded.root)
     except HptransferError as error:
-        said = f"whether code and data are those of the evidence: {_said(error)}"
-        return Present(loaded, {}, {}, (said,))
+        faults = tuple(replace(each, code="evidence/stale-code") for each in error.findings)
+        return Present(loaded, {}, {}, faults=faults)
+    absent: tuple[str, ...] = ()
+    try:
+        fingerprint = fingerprint_of(recipe.data, loaded.root)
+    except HptransferError as error:  # they may be too large to be committed
+        fingerprint, absent = gathered, (f"whether the data are those of the evidence: {_said(error)}",)
 
     def read(pool: WorkerPool | None) -> Present:
         timed = with_durations(loaded, pool)
@@ -65,7 +72,8 @@ def present(loaded: LoadedRecipe, sizes: Mapping[str, Size], *, trust: bool) -> 
         identity = Identity(recipe, fingerprint, trainer, Readings(recipe, loaded.root, None, None))
         return Present(loaded, identity.stated(), {}, (f"whether the model and its rules are as they were: {reason}",))
 
-    return _read(loaded, read, unread, follows_rules=trainer.follows_rules, trust=trust)
+    found = _read(loaded, read, unread, follows_rules=trainer.follows_rules, trust=trust)
+    return replace(found, undecided=(*absent, *found.undecided))
 
 
 def _read(

@@ -11,7 +11,6 @@ import ast
 import errno
 import hashlib
 import site
-import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -39,8 +39,14 @@ def test_without_trust_nothing_runs(kept: Kept) -> None:
 
 def test_changed_code_is_named(kept: Kept) -> None:
     """Another activation; comments are none."""
-    _edit(kept, "nn.Tanh()", "nn.ReLU()  # as others do")
+    _edit(kept, "nn.Tanh()", "nn.ReLU()")
     assert "code of evidence_net: sha256" in kept.found()["evidence/stale-code"]
+
+
+def test_code_that_cannot_be_read_is_an_error(kept: Kept) -> None:
+    """It is not that of the evidence, whatever it is."""
+    _edit(kept, "nn.Tanh()", "nn.Tanh(")
+    assert "must be readable Python" in kept.found()["evidence/stale-code"]
 
 
 def test_with_trust_the_model_is_read(kept: Kept) -> None:

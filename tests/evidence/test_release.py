@@ -49,8 +49,10 @@ def _codes(release: Path) -> dict[str, set[str]]:
 
 
 def test_only_users_of_a_changed_rule_go_stale(release: Path) -> None:
-    """The exponent of hidden weights' rate under Adam: muP's row of it, which CompleteP takes over (arXiv 2505.01618,
-    Table 1), has two users among the five; SGD's, the spectral and the standard table have rows of their own.
+    """The exponent of hidden weights' rate under Adam has two users among the five.
+
+    CompleteP takes muP's row over (arXiv 2505.01618, Table 1); SGD's, the spectral and the standard table have their
+    own.
     """
     table = release / _TABLE
     text = table.read_text()

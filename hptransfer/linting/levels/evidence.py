@@ -40,7 +40,7 @@ class EvidenceLevel:
             return LevelOutcome(errors=evidence.unreadable)
         if evidence.tuned is None or evidence.transfer is None:
             return LevelOutcome(errors=(_none(loaded, evidence),))
-        now = present(loaded, sizes_of(evidence), trust=options.trust)
+        now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
         found = list(_findings(evidence, now))
         undecided = list(now.undecided)
         if not any(finding.code not in _WARNINGS for finding in found):
@@ -69,6 +69,7 @@ def _none(loaded: LoadedRecipe, evidence: Evidence) -> Finding:
 
 def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
     """In the order of what they rest on: trials, what they are of, what follows from them, each other."""
+    yield from now.faults
     yield from edited_trials(evidence)
     outdated = list(stale(evidence, now))
     yield from outdated
