@@ -208,6 +208,15 @@ def current_folder_first() -> Iterator[None]:
         sys.path[:] = before
 
 
+#: folders that `look_in` added to Python's places
+_RECIPES_FOLDERS: set[str] = set()
+
+
+def places_without_recipes() -> list[str]:
+    """Where Python looks for modules, but for folders of recipes: one recipe's module must not stand for another's."""
+    return [place for place in sys.path if place not in _RECIPES_FOLDERS]
+
+
 def look_in(folder: Path) -> None:
     """Lets modules be imported from a recipe's folder, after every other place; nothing that is installed is hidden.
 
@@ -217,6 +226,7 @@ def look_in(folder: Path) -> None:
     place = str(folder)
     if _RUNS_CODE.get() and place not in sys.path:
         sys.path.append(place)
+        _RECIPES_FOLDERS.add(place)
 
 
 #: whether code that a recipe names, or that lies beside it, may run

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from hptransfer.errors import Finding, UsageError
+from hptransfer.evidence.present import present
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import Validation, validate
 from hptransfer.registry import imported, look_in, untrusted_recipe
-from tests.support.recipe_texts import LLAMA, MLP, edited
+from tests.support.recipe_texts import LLAMA, MLP, edited, load_text
 
 SHAPES = ("static", "shapes")
 #: writes a file when it is imported, under whatever name
@@ -67,6 +68,19 @@ def test_nothing_of_a_stranger_runs(tmp_path: Path, text: str, monkeypatch: pyte
     assert sys.path == before
     if "diagnostics" not in text:
         assert any("--trust" in note or "every command that trains" in note for note in result.notes)
+
+
+def test_evidence_runs_no_example_of_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration of transformers may name code for its inputs, which is code as a factory is."""
+    (tmp_path / "canary_net.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    text = edited(LLAMA, ("vocab_size: 256}", "vocab_size: 256}, example: 'canary_net:example'"))
+
+    now = present(load_text(tmp_path, text), {}, "", trust=False)
+
+    assert not (tmp_path / "ran").exists()
+    assert "rules" not in now.parts
+    assert "with `--trust` only" in now.undecided[-1]
 
 
 def test_a_module_beside_the_recipe_hides_nothing(tmp_path: Path) -> None:

@@ -13,7 +13,10 @@ from hptransfer.linting.levels._lint_rules import run_rules
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
 from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.own_code import model_code, step_code
+from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.yaml.gate import KeyPath
 from hptransfer.registry import untrusted_recipe
 
 
@@ -32,13 +35,20 @@ class Shapes:
         if subject.options.trust and step_code(recipe):
             return _in_a_process(subject)
         if own := model_code(recipe):
-            named = " and ".join(dict.fromkeys(own.values()))
-            asked = f"whether {named} can be built and planned: code that a recipe names runs with `--trust` only"
-            return LevelOutcome(undecided=(asked,))
+            return LevelOutcome(undecided=(_asks_for_trust(recipe, own),))
         return _outcome(subject)
 
 
 LEVEL = Shapes()
+
+
+def _asks_for_trust(recipe: Recipe, own: Mapping[KeyPath, str]) -> str:
+    model = recipe.model
+    what = f"huggingface {model.config}" if isinstance(model, HuggingFaceModel) else "the model"
+    named = " and ".join(f"`{'.'.join(map(str, key))}` {name}" for key, name in own.items())
+    return (
+        f"whether {what} can be built and planned: {named} is code of the recipe's own, which runs with `--trust` only"
+    )
 
 
 def _outcome(subject: Subject, *, trusted: bool = False) -> LevelOutcome:
