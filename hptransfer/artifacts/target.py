@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field
 
 from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.coordinate import CoordinateRecord
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
 from hptransfer.artifacts.scope import ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
@@ -106,6 +107,8 @@ class VerdictRecord(_Record):
     """why it should not have been written; empty unless forced"""
     axes: tuple[Mapping[str, Any], ...]
     """per checked axis what transfer.json says, with `sizes` as plain numbers"""
+    coordinate: CoordinateRecord | None = None
+    """the coordinate check's outcome; null: it was not made, or the file was written before it was kept"""
 
 
 class ExtrapolationRecord(_Record):

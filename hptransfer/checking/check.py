@@ -7,15 +7,19 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+from hptransfer.artifacts.coordinate import objection
+from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
-from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
+from hptransfer.checking.expectations import Found, judge_expectations
+from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, CoordinateOutcome, Expected, evidence_of
 from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.engine.session import Session
 from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.axis_facts import facts_of_report
 from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.scope import outlook_of
@@ -56,14 +60,32 @@ def check(
         parts.add(found)
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     values = {axis.hyperparameter: axis.transferred for axis in report.axes}
-    parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), session.costs.of_one))
+    outlook = parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), session.costs.of_one))
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
     short = is_short(recipe, recipe.target_size())
     parts.add(spent_on(session.store.trials(), session.costs.of_target(), short=short))
+    evidence = evidence_of(session, report, parts.found, designs)
+    if (coordinate := outcome_of(evidence)) is not None:
+        parts.add(coordinate)
     if recipe.expect is not None:
-        parts.add(Expectation(recipe.expect.verdict, report.verdict))
-    return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs))
+        seen = Found(tuned, evidence, None if outlook.prediction is None else outlook.prediction.loss)
+        parts.add(Expected(judge_expectations(recipe.expect, seen), recipe.expect.verdict is not None))
+    return CheckResult(report, tuple(parts.found), evidence)
+
+
+def outcome_of(evidence: TransferFile) -> CoordinateOutcome | None:
+    """What a coordinate check that does not hold means for the verdict; None where it holds or was not made.
+
+    Args:
+        evidence: the content of `transfer.json`.
+    """
+    found = evidence.coordinate
+    if found is None or found.verdict == RowVerdict.HOLDS:
+        return None
+    if found.fails:
+        return CoordinateOutcome(objection(evidence.verdict, found), fails=True)
+    return CoordinateOutcome("The coordinate check is INCONCLUSIVE, which takes nothing from the verdict.", fails=False)
 
 
 Part = TypeVar("Part", bound=CheckPart)

@@ -13,6 +13,7 @@ from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.evaluation import Evaluated
+from hptransfer.checking.expectations import Expectation, exit_status
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
@@ -25,20 +26,33 @@ from hptransfer.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
+class Expected:
     """What the recipe expects, and what was found.
 
     Attributes:
-        expected: name of the verdict in the recipe's `expect`.
-        found: the verdict of the check.
+        each: one entry for each thing that is expected.
+        names_verdict: whether a verdict is among them.
     """
 
-    expected: str
-    found: Verdict
+    each: tuple[Expectation, ...]
+    names_verdict: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinateOutcome:
+    """What the coordinate check takes from the verdict, or leaves open.
+
+    Attributes:
+        sentence: one or two sentences.
+        fails: whether the check FAILS; else it is INCONCLUSIVE, which takes nothing from the verdict.
+    """
+
+    sentence: str
+    fails: bool
 
 
 #: what a check finds, in the order in which it finds it
-CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Outlook | Spent | Expectation
+CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Outlook | Spent | CoordinateOutcome | Expected
 
 
 class LadderProgress(Protocol):
@@ -96,17 +110,32 @@ class CheckResult:
         """Whether the target may be written: values carry over, or laws bound what the target needs."""
         if self.outlook.laws:
             return self.outlook.bounded
-        return self.report.verdict is Verdict.TRANSFERS
+        return self.report.verdict is Verdict.TRANSFERS and not self.broken
+
+    @property
+    def broken(self) -> bool:
+        """Whether the coordinate check FAILS: the parameterization does not do what its rules say."""
+        return self.evidence.coordinate is not None and self.evidence.coordinate.fails
 
     @property
     def exit_status(self) -> int:
-        """What a command ends with: the verdict's, but 3 where values carry over and the target is not covered.
+        """What a command ends with: what the recipe expects decides, where it expects something.
 
-        Where no rule is claimed, 0 or 3 as the laws bound the target and its axes are covered.
+        Else it is the verdict's, but 1 where the coordinate check FAILS, and 3 where values carry over and the target
+        is not covered, which no expectation changes. Where no rule is claimed, 0 or 3 as the laws bound the target and
+        its axes are covered.
         """
+        expected = next((part for part in self.parts if isinstance(part, Expected)), Expected((), False))
+        uncovered = self.supports_target and not self.outlook.settled
+        return exit_status(expected.each, self._own_status, names_verdict=expected.names_verdict and not uncovered)
+
+    @property
+    def _own_status(self) -> int:
         if self.supports_target:
             return 0 if self.outlook.settled else Verdict.INCONCLUSIVE.exit_status
-        return Verdict.INCONCLUSIVE.exit_status if self.outlook.laws else self.report.verdict.exit_status
+        if self.outlook.laws:
+            return Verdict.INCONCLUSIVE.exit_status
+        return Verdict.DRIFTS.exit_status if self.broken else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""

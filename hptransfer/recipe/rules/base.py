@@ -13,6 +13,7 @@ from hptransfer.recipe.model_sections import MODEL, ExternalModel, Model
 from hptransfer.recipe.schema import (
     Check,
     Data,
+    Expect,
     ParameterizationChoice,
     Range,
     Shape,
@@ -106,6 +107,8 @@ class Draft:
     searched: frozenset[str]
     tune: Tune | None
     check: Check | None
+    expect: Expect | None
+    watches: bool
 
     @property
     def tokens_per_example(self) -> int | None:
@@ -178,6 +181,8 @@ class Draft:
             searched=frozenset(space) if isinstance(space, dict) and not misnamed else frozenset(),
             tune=None if misnamed else part(_TUNE, "tune"),
             check=Check() if absent("check") else part(_CHECK, "check"),
+            expect=part(_EXPECT, "expect"),
+            watches=trainer is not None and trainer.watches,
         )
 
 
@@ -193,3 +198,4 @@ _LADDERS: Mapping[SizeAxis, TypeAdapter[tuple[int, ...]]] = {
 _RANGE = TypeAdapter(Range)
 _CHECK = TypeAdapter(Check)
 _TUNE = TypeAdapter(Tune)
+_EXPECT = TypeAdapter(Expect)
