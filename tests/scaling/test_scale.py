@@ -20,7 +20,6 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.objections import no_target
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.verdict import Verdict
 from tests.support.checked_folder import Folder
 from tests.support.transfer_files import ladder_of
 from tests.support.tuned_results import tuned_result

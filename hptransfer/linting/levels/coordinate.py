@@ -123,6 +123,6 @@ def _said(axis: Mapping[str, Any]) -> str:
 
 
 def _open(axis: Mapping[str, Any]) -> str:
-    updates = axis["updates"]
-    beside = f"; of {int(updates['of'])} parameters' updates {int(updates['off'])} miss their rules" if updates else ""
-    return f"whether layers change alike along {_over(axis)}: {axis['sentence']}{beside}"
+    of, off = (int(axis["updates"][name]) for name in ("of", "off"))
+    beside = f"; {off or 'none'} of {of} parameters' updates misses its rule" if of else ""
+    return f"whether layers change alike along {_over(axis)}: {str(axis['sentence']).rstrip('.')}{beside}"
