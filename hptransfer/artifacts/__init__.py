@@ -12,6 +12,7 @@ json_data        results as plain JSON data
 """
 
 __all__ = [
+    "coordinate",
     "facts",
     "horizon",
     "json_data",

@@ -15,6 +15,7 @@ __all__ = [
     "check",
     "design",
     "diagnose",
+    "expectations",
     "forecast",
     "judge_coordinates",
     "judge_mechanics",
@@ -22,4 +23,5 @@ __all__ = [
     "result",
     "table_group",
     "table_target",
+    "within_budget",
 ]

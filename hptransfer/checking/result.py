@@ -127,15 +127,17 @@ class CheckResult:
         """
         expected = next((part for part in self.parts if isinstance(part, Expected)), Expected((), False))
         uncovered = self.supports_target and not self.outlook.settled
-        return exit_status(expected.each, self._own_status, names_verdict=expected.names_verdict and not uncovered)
+        # where something is expected, a coordinate check that FAILS is among it (`judge_expectations`)
+        own = self._own_status(broken=self.broken and not expected.each)
+        return exit_status(expected.each, own, names_verdict=expected.names_verdict and not uncovered)
 
-    @property
-    def _own_status(self) -> int:
-        if self.supports_target:
+    def _own_status(self, *, broken: bool) -> int:
+        if not self.outlook.laws and broken:
+            return Verdict.DRIFTS.exit_status
+        supported = self.outlook.bounded if self.outlook.laws else self.report.verdict is Verdict.TRANSFERS
+        if supported:
             return 0 if self.outlook.settled else Verdict.INCONCLUSIVE.exit_status
-        if self.outlook.laws:
-            return Verdict.INCONCLUSIVE.exit_status
-        return Verdict.DRIFTS.exit_status if self.broken else self.report.verdict.exit_status
+        return Verdict.INCONCLUSIVE.exit_status if self.outlook.laws else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""

@@ -17,8 +17,8 @@ from typing import Any
 
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import facts_of
-from hptransfer.diagnostics._coordinate_report import CoordinateReport
 from hptransfer.diagnostics.base import DIAGNOSTICS, Facts
+from hptransfer.diagnostics.coordinate import CoordinateReport
 from hptransfer.engine.durations import with_durations
 from hptransfer.errors import printable
 from hptransfer.recipe.defaults import defaults
