@@ -54,6 +54,19 @@ CASES: dict[str, dict[str, Any]] = {
         "overrides": [{"pattern": "embed", "wd_mult": 3.0}],
         "scheduler": {"lr_decay_style": "cosine", "lr_warmup_steps": 0, "init_lr": 0.01, "min_lr": 0.0},
     },
+    **{
+        # as the export writes a warmup of ten steps
+        f"written {style}": {
+            "overrides": [{"pattern": "embed", "lr_mult": 3.0}],
+            "scheduler": {
+                "lr_decay_style": style.removesuffix(" at once"), "lr_warmup_steps": rising, "lr_decay_steps": 100,
+                "init_lr": first, "max_lr": 0.01, "min_lr": 0.0,
+            },
+        }
+        for style, rising, first in (
+            ("cosine", 9, 0.001), ("inverse-square-root", 10, 0.001), ("inverse-square-root at once", 0, 0.01),
+        )
+    },
 }  # fmt: skip
 
 

@@ -47,6 +47,7 @@ class Finding:
         place: where, when the fault lies in a file.
         code: stable identifier for CI formats, for example "recipe/unknown-key".
         excerpt: lines that show the fault, for example the last calls of a traceback.
+        id: number of the rule, "HPT101", where it has one.
     """
 
     rule: str
@@ -55,6 +56,7 @@ class Finding:
     place: Place | None = None
     code: str = "usage"
     excerpt: tuple[str, ...] = ()
+    id: str | None = None
 
 
 class Terminated(BaseException):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,25 +25,85 @@ def write_atomically(path: Path, text: str) -> None:
         UsageError: the path cannot be written.
         MachineError: the disk is full or fails.
     """
-    if path.exists() and not path.is_file():
-        kind = "a directory" if path.is_dir() else "a device or a pipe"
-        raise UsageError(
-            "results are written to a regular file", received=f"{path} is {kind}", hint="name another file"
-        )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with located_faults(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+    with located_faults(path), staged([(path, text)]) as swap:
+        swap()
+
+
+@contextlib.contextmanager
+def staged(files: Iterable[tuple[Path, str]]) -> Iterator[Callable[[], None]]:
+    """Writes the content of files beside them; only the call of what is yielded puts it in their place.
+
+    Until then a full disk has cost nothing: the content that lies beside is removed at the end, whatever happens.
+
+    Args:
+        files: path, whose folder is created where missing, and the whole content, written as UTF-8; they are put in
+            their places in this order.
+
+    Yields:
+        What moves all of them to their places, to be called once at most.
+
+    Raises:
+        UsageError: one of the places is a folder, a device or a pipe.
+        OSError: one cannot be written.
+    """
+    waiting: list[tuple[Path, Path]] = []
+
+    def swap() -> None:
+        while waiting:
+            os.replace(*waiting[0])
+            folders[waiting.pop(0)[1].parent] = None
+        for folder in folders:
+            _sync_folder(folder)
+
+    folders: dict[Path, None] = {}
+    try:
+        for path, text in files:
+            if path.exists() and not path.is_file():
+                kind = "a directory" if path.is_dir() else "a device or a pipe"
+                raise UsageError(
+                    "results are written to a regular file", received=f"{path} is {kind}", hint="name another file"
+                )
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            waiting.append((temporary, path))
             with open(temporary, "w", encoding="utf-8", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except OSError:
+        yield swap
+    finally:
+        for temporary, _ in waiting:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise
-        _sync_folder(path.parent)
+
+
+def abandoned(path: Path) -> list[Path]:
+    """What a process that was killed left beside a file that it was about to write; a running one's is none of it.
+
+    Args:
+        path: of the file itself, which need not be there.
+    """
+    found = []
+    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d{1,9})\.tmp")
+    with contextlib.suppress(OSError):
+        for each in path.parent.iterdir():
+            named = pattern.fullmatch(each.name)
+            if named is not None and not each.is_dir() and not _runs(int(named[1])):
+                found.append(each)
+    return sorted(found)
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this number runs here; this one is no other."""
+    if process in (0, os.getpid()):
+        return False
+    try:
+        os.kill(process, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -68,6 +129,10 @@ def located_faults(path: Path) -> Iterator[None]:
 def open_regular(path: Path) -> BinaryIO:
     """Opens a regular file to read it; a pipe or a device, which may never end, is refused without waiting for it.
 
+    Files that the kernel makes up while they are read (/proc, /sys) call themselves regular: they have no content of
+    their own, some give none without waiting, and some take what is read away. They are refused
+    as devices are.
+
     Args:
         path: of the file; a link is followed.
 
@@ -75,25 +140,47 @@ def open_regular(path: Path) -> BinaryIO:
         OSError: it cannot be opened, or is no regular file.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, and no regular file")
+    kept = False
+    try:
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode) or about.st_dev in _made_up():
+            raise OSError(errno.EINVAL, _NOT_REGULAR)
+        kept = True
+    finally:
+        if not kept:
+            os.close(descriptor)
     return os.fdopen(descriptor, "rb")
 
 
-def bounded_content(path: Path, most: int) -> bytes:
+_NOT_REGULAR = "it is a folder, a pipe or a device, and no regular file"
+
+
+def _made_up() -> set[int]:
+    """Devices of the filesystems whose files the kernel makes up."""
+    found = set()
+    for place in ("/proc", "/sys"):
+        with contextlib.suppress(OSError):
+            about = os.stat(place)
+            if about.st_dev != os.stat("/").st_dev:  # a folder of that name that holds files of a disk
+                found.add(about.st_dev)
+    return found
+
+
+def bounded_content(path: Path, most: int | None) -> bytes:
     """The whole content of a regular file.
 
     Args:
         path: of the file; a link is followed.
-        most: bytes that it may have.
+        most: bytes that it may have; None for any number, of a person's own file.
 
     Raises:
         OSError: it cannot be read, is no regular file, or is longer.
     """
     with open_regular(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        content: bytes | None = file.read(-1 if most is None else most + 1)
+    if content is None:  # the read would have waited, which one of a regular file never does
+        raise OSError(errno.EINVAL, _NOT_REGULAR)
+    if most is not None and len(content) > most:
         raise OSError(errno.EFBIG, f"it is longer than {most:,} bytes")
     return content
 

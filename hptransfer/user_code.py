@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
 import sysconfig
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any, NoReturn
+from unittest.mock import patch
 
 _PACKAGE = Path(__file__).parent
 #: libraries that raise what their caller did wrong
@@ -33,6 +37,30 @@ class Raised:
         return f"{short_path(self.file)}:{self.line}" + (
             f" in {self.function}" if self.function not in ("", "<module>") else ""
         )
+
+
+#: functions that end this process at once, or put another program in its place
+_ENDINGS = ("_exit", "execv", "execve")
+
+
+@contextmanager
+def ending_raises() -> Iterator[None]:
+    """Within it `os._exit` and `os.exec...` raise `SystemExit`, so that no code can end this process unnoticed."""
+    own = os.getpid()
+
+    def instead(name: str, ends: Callable[..., Any]) -> Callable[..., NoReturn]:
+        def ending(*arguments: Any) -> NoReturn:
+            if os.getpid() != own:  # a child that was forked ends itself so
+                ends(*arguments)
+            raise SystemExit(f"os.{name}({', '.join(map(repr, arguments[:1]))}) was called")
+
+        return ending
+
+    with ExitStack() as stack:
+        for module in (os, sys.modules[os.name]):  # os takes them from posix or nt, as others may
+            for name in _ENDINGS:
+                stack.enter_context(patch.object(module, name, instead(name, getattr(module, name))))
+        yield
 
 
 def raised_in(error: BaseException) -> Raised | None:

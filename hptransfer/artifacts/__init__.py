@@ -9,6 +9,8 @@ recipe_snapshot  `recipe.json`: the recipe that a run folder was last worked on 
 watch            the JSON lines that `hptransfer.watch` writes
 spent            what training cost, a section of several files
 json_data        results as plain JSON data
+known_values     values that must be one of a list, checked where a file is read
+yaml_keys        YAML whose mappings have each key once
 """
 
 __all__ = [
@@ -24,4 +26,5 @@ __all__ = [
     "transfer",
     "tuned",
     "watch",
+    "yaml_keys",
 ]

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hptransfer.artifacts.yaml_keys import OnceLoader
 from hptransfer.errors import UsageError
-from hptransfer.files import open_regular, write_atomically
+from hptransfer.files import bounded_content, write_atomically
 
 
 class Record(BaseModel):
@@ -22,7 +23,7 @@ class Record(BaseModel):
     )
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(OnceLoader):
     """Refuses aliases: no command writes them, and a few nested ones are more data than fits in memory."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -71,8 +72,7 @@ class Artifact(BaseModel):
             Exception: there is no such file: the one that `missing` makes.
         """
         try:
-            with open_regular(path) as file:  # a pipe or a device may never end
-                text = file.read().decode()
+            text = bounded_content(path, None).decode()  # a pipe or a device may never end
         except FileNotFoundError:
             raise missing() from None
         except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
@@ -102,7 +102,7 @@ class Artifact(BaseModel):
         try:
             return cls.model_validate_json(json.dumps(cls.upgraded(data) if isinstance(data, dict) else data))
         except (ValueError, TypeError, RecursionError) as error:  # a date is YAML, but no JSON
-            raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path)) from None
+            raise UsageError(rule, received=f"{path}: {_first(error)}", hint=_hint(error, path, cls.WRITER)) from None
 
     @classmethod
     def upgraded(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -134,11 +134,17 @@ def _first(error: Exception) -> str:
     """The first fault that validation found, in one line."""
     if isinstance(error, ValidationError):
         fault = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
+        said = ": ".join(
+            part for part in (".".join(map(str, fault["loc"])), fault["msg"].removeprefix("Value error, ")) if part
+        )
+        plain = isinstance(fault["input"], str | int | float | None) and fault["type"] != "missing"
+        return f"{said}, not {repr(fault['input'])[:80]}" if plain else said
     return str(error).splitlines()[0][:200]
 
 
-def _hint(error: Exception, path: Path) -> str | None:
-    """PyYAML follows YAML 1.1, which reads 1e-3 as text."""
+def _hint(error: Exception, path: Path, writer: str) -> str | None:
+    """What to do; PyYAML follows YAML 1.1, which reads 1e-3 as text."""
     types = {fault["type"] for fault in error.errors()} if isinstance(error, ValidationError) else set()
-    return "write numbers with a point: 1.0e-3" if "float_type" in types and path.suffix != ".json" else None
+    if "float_type" in types and path.suffix != ".json":
+        return "write numbers with a point: 1.0e-3"
+    return f"correct that value, or run `{writer}` again" if types else None

@@ -5,16 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import yaml
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.known_values import GaugeName, Group, MuonScale, OptimizerName, require_one_optimizer
 from hptransfer.artifacts.target import ModelRecord, ProvenanceRecord, TargetFile, TrainingRecord, VerdictRecord
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content
-from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.sizes import Size
 
 
@@ -28,9 +28,9 @@ class PlanFile(Artifact):
 
     parameterization: str
     """name with its exponents; of a recipe without a model the name alone"""
-    gauge: str = "plain"
+    gauge: GaugeName = "plain"
     """where multipliers live; `plain`: none in `forward`"""
-    optimizer: str
+    optimizer: OptimizerName
     options: Mapping[str, bool | float | str] = Field(default_factory=dict)
     """named choices among published rules, defaults filled in; empty of a recipe without a model"""
     model: ModelRecord | None = None
@@ -39,7 +39,7 @@ class PlanFile(Artifact):
     """at which hyperparameters hold as they are: width, depth, examples per step, tokens over the whole run"""
     size: Size
     """of this run"""
-    muon_scale: str | None = None
+    muon_scale: MuonScale = None
     """the factor of a matrix's shape by which Muon multiplies its rate; null: the plan has no Muon"""
     seed: int
     """of initialisation and data order"""
@@ -52,8 +52,13 @@ class PlanFile(Artifact):
     training: TrainingRecord
     notes: tuple[str, ...] = ()
     """what a reader must know: choices among published rules, what no rule covers"""
-    parameters: tuple[ParameterGroup, ...] = ()
+    parameters: tuple[Group, ...] = ()
     """final values for this size, one row per group of parameters; none where the recipe has no model"""
+
+    @model_validator(mode="after")
+    def _one_optimizer(self) -> Self:
+        require_one_optimizer(self.optimizer, self.parameters)
+        return self
 
     def as_target(self) -> TargetFile:
         """The run as a target that nothing was checked for, so that it can be written for a framework.

@@ -11,15 +11,30 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self, cast, get_args
 
 import yaml
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from hptransfer.artifacts.base import Artifact
 from hptransfer.artifacts.coordinate import CoordinateRecord
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
+from hptransfer.artifacts.known_values import (
+    ClipNorm,
+    Count,
+    GaugeName,
+    Group,
+    ModelKind,
+    MuonScale,
+    OptimizerName,
+    PrecisionName,
+    RegisteredPrediction,
+    ScheduleName,
+    Share,
+    VerdictName,
+    require_one_optimizer,
+)
 from hptransfer.artifacts.scope import ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.groups import OPTIONAL_FIELDS, ParameterGroup
+from hptransfer.parameterization.groups import OPTIONAL_FIELDS
 from hptransfer.parameterization.roles import Role
 from hptransfer.recipe.schema import Recipe
 from hptransfer.schedule import DECAY_SHARE, Schedule, schedule_factor
@@ -98,7 +113,7 @@ class _Record(BaseModel):
 class VerdictRecord(_Record):
     """What the check found, and what speaks against writing the file."""
 
-    verdict: str | None
+    verdict: VerdictName
     """TRANSFERS, DRIFTS or INCONCLUSIVE; null: never checked"""
     sentence: str
     forced: bool
@@ -128,23 +143,23 @@ class ExtrapolationRecord(_Record):
 class TrainingRecord(_Record):
     """What a trainer needs besides rows and hyperparameters."""
 
-    steps: int
+    steps: Count
     """optimizer steps"""
-    batch_size: int
+    batch_size: Count
     """examples per step"""
-    schedule: str
+    schedule: ScheduleName
     """`own`: the training function's or the program's, of which nothing is known"""
-    warmup: float | None
+    warmup: Share | None
     """fraction of the steps; null: the schedule is its own"""
     clip: float | None
     """largest norm of a step's gradient; null: none"""
-    clip_norm: str = "global"
+    clip_norm: ClipNorm = "global"
     """`global`: torch's; `scaled`: each gradient over the group's `gradient_size`"""
-    floor: float = 0.0
+    floor: Share = 0.0
     """share of the peak to which the schedule falls"""
-    decay_share: float | None = None
+    decay_share: Share | None = None
     """of the schedule `wsd`: fraction of the steps over which it decays; null: another schedule"""
-    precision: str = "float32"
+    precision: PrecisionName = "float32"
     """of the runs that were tuned"""
 
     @classmethod
@@ -190,7 +205,7 @@ class TrainingRecord(_Record):
 class ModelRecord(_Record):
     """The model of the target, as the recipe names it, at this size."""
 
-    kind: str
+    kind: ModelKind
     """`gpt`, `mlp`, `huggingface`, `factory`; `external`: the trainer builds it"""
     name: str | None = None
     """`huggingface`: the model_type; `factory`: `module:function`"""
@@ -268,10 +283,10 @@ class TargetFile(Artifact):
     extrapolation: tuple[ExtrapolationRecord, ...]
     parameterization: str
     """name with its exponents, for example completep(alpha=1)"""
-    gauge: str
+    gauge: GaugeName
     """where multipliers live; `plain`: none in `forward`, and logits of a tied table are multiplied by `scale_logits`;
     others: `forward` multiplies by each group's `multiplier`"""
-    optimizer: str
+    optimizer: OptimizerName
     options: Mapping[str, bool | float | str] = Field(default_factory=dict)
     """named choices among published rules (`weight_decay`, `eps`, ...), defaults filled in; empty where nothing was
     planned"""
@@ -283,7 +298,7 @@ class TargetFile(Artifact):
     """values at the base size; multipliers of roles that are left out are 1"""
     optimizer_values: Mapping[str, float] = Field(default_factory=dict)
     """betas and momentum at this size"""
-    muon_scale: str | None = None
+    muon_scale: MuonScale = None
     """muon: the factor of a matrix's shape by which the optimizer multiplies the rates below, torch's `adjust_lr_fn`"""
     model: ModelRecord | None = None
     """null: planned in Python, or written before it was said"""
@@ -291,17 +306,22 @@ class TargetFile(Artifact):
     """null: planned in Python, and nothing was said of it"""
     notes: tuple[str, ...]
     """what a reader must know: choices among published rules, what no rule covers"""
-    parameters: tuple[ParameterGroup, ...]
+    parameters: tuple[Group, ...]
     provenance: ProvenanceRecord
     horizon: tuple[HorizonRecord, ...] = ()
     """batch and tokens where they are not those of the checked runs: the measured exponent and what it moved, or what
     is published and was not applied"""
     decay_timescale: tuple[TimescaleRecord, ...] = ()
     """over how much of the run decoupled weight decay averages; empty where nothing decays"""
-    prediction: Mapping[str, Any] | None = None
+    prediction: RegisteredPrediction = None
     """registered before the run: content, date and sha256, see `hptransfer.transfer.prediction`; null: no check"""
     spent: Spent | None = None
     """null: written before costs were counted"""
+
+    @model_validator(mode="after")
+    def _one_optimizer(self) -> Self:
+        require_one_optimizer(self.optimizer, self.parameters)
+        return self
 
     @classmethod
     def parse(cls, text: str, path: Path) -> Self:
@@ -321,6 +341,24 @@ class TargetFile(Artifact):
             data: of a file with this format's number.
         """
         return with_standings(data, "scope")
+
+    #: the content that this is in another gauge
+    _written: TargetFile | None = PrivateAttr(default=None)
+
+    @property
+    def as_written(self) -> TargetFile:
+        """What the file says, of which this is another gauge's form; itself where it is in that of the file."""
+        return self._written or self
+
+    def in_form(self, update: Mapping[str, Any]) -> TargetFile:
+        """The same target in another form, which remembers what the file says.
+
+        Args:
+            update: fields whose values are others in that form.
+        """
+        moved = self.model_copy(update=update)
+        moved._written = self.as_written
+        return moved
 
     @property
     def scales_logits(self) -> bool:

@@ -84,9 +84,9 @@ class Power(Record):
     noise: float
     """standard deviation of one run, as a fraction of the loss"""
     noise_from: NoiseSource
-    """where the noise comes from: "assumed" before anything is measured"""
+    """where the noise comes from: "assumed" before anything is measured, and where too few trials show it"""
     octaves: float | None
-    """standard deviation to expect of the recommended log2 value, octaves; null: the trials cannot fix a bowl"""
+    """standard deviation to expect of the recommended log2 value, octaves; null: the trials leave it open"""
     goal: float
     """what a recommendation should lose at most, as a fraction of the loss: the recipe's `check.criteria.regret`"""
     chance: float
@@ -101,8 +101,10 @@ class Power(Record):
     def sentence(self) -> str:
         """The statement for people."""
         runs = f"{self.trials} trials over {self.dimensions} hyperparameter{'s' if self.dimensions > 1 else ''}"
-        if self.octaves is None:
+        if self.trials < quadratic_terms(self.dimensions):
             return f"{runs} cannot fix a bowl: {quadratic_terms(self.dimensions)} numbers describe one"
+        if self.octaves is None:
+            return f"{runs} leave open where the bottom of the bowl is: too few lie near it"
         return (
             f"{runs}, noise of {self.noise:.2g} of the loss ({self.noise_from}): the recommended learning rate will be "
             f"known to about +-{self.octaves:.2g} octaves, and with probability {self.chance:.0%} it costs at most "

@@ -15,6 +15,8 @@ from hptransfer.cli.registration import as_command
 COMMANDS = (
     "init",
     "validate",
+    "diff",
+    "schema",
     "plan",
     "cost",
     "tune",
@@ -24,6 +26,8 @@ COMMANDS = (
     "export",
     "verify",
     "lint",
+    "rule",
+    "rules",
     "run",
     "status",
     "retry",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -114,7 +115,7 @@ def _tell(findings: Sequence[Finding]) -> None:
     for index, finding in enumerate(findings):
         text = as_text(finding)
         if _colour():
-            text = text.replace("error:", "\x1b[1;31merror:\x1b[0m", 1)
+            text = re.sub(r"^error(\[\w+\])?:", "\x1b[1;31m\\g<0>\x1b[0m", text)
             text = text.replace("\nhint:", "\n\x1b[1;36mhint:\x1b[0m")
         _write(f"\n{text}" if index else text)
     if len(findings) > 1:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hptransfer.cli.options import format_names
+from hptransfer.cli.options import Overwrite, format_names
 
 
 def export_command(
@@ -27,6 +27,8 @@ def export_command(
     output: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Default: export/ beside the file.", show_default=False)
     ] = None,
+    *,
+    overwrite: Overwrite = False,
 ) -> int:
     """Write a target's configuration for the framework that will train it.
 
@@ -37,7 +39,8 @@ def export_command(
         0 when all files were written; where one format refuses the target, none is.
 
     Raises:
-        UsageError: the file is no target's, or a format is not known or cannot express it.
+        UsageError: the file is no target's, or a format is not known or cannot express it; or files that were edited
+            would be replaced.
     """
     from hptransfer.artifacts.plan_file import read_planned
     from hptransfer.export.base import export_target, exporter_named
@@ -53,7 +56,7 @@ def export_command(
     }
     if said := standing(target):
         print(said, file=sys.stderr)
-    written = write_exports(output or plan.parent / "export", exports, plan, plan_digest(target))
+    written = write_exports(output or plan.parent / "export", exports, plan, plan_digest(target), overwrite=overwrite)
     for name, files in written.files.items():
         print(describe_exported(name, files))
     sys.stderr.write(written.said)

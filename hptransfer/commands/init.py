@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from hptransfer.engine.new_recipe import recipe_name, require_destination
+from hptransfer.engine.new_recipe import recipe_name, require_destination, write_recipe
 from hptransfer.errors import UsageError, printable
 from hptransfer.files import write_atomically
 from hptransfer.recipe.shipped import template as template_file
@@ -63,7 +63,7 @@ def init_command(
     if model is not None or huggingface is not None:
         return _from_model(model, huggingface, path, target, force=force)
     text = template_file(template).read_text("utf-8")
-    write_atomically(path, re.sub(r"^name: \S+", f"name: {recipe_name(path)}", text, count=1, flags=re.MULTILINE))
+    write_recipe(path, re.sub(r"^name: \S+", f"name: {recipe_name(path)}", text, count=1, flags=re.MULTILINE))
     print(path)
     return 0
 
@@ -74,7 +74,7 @@ def _from_command(command: str, path: Path, *, runs: bool) -> int:
     if runs:
         print(f"running the command once, for at most {TRY_LIMIT:.0f} s", file=sys.stderr)
     draft = proposed_recipe(command, recipe_name(path), path.absolute().parent, TRY_LIMIT if runs else None)
-    write_atomically(path, draft.text())
+    write_recipe(path, draft.text())
     taken = [f"{each.flag} is taken for {each.placeholder}" for each in draft.command.flags]
     for sentence in (*(each for each in draft.remarks if each != draft.failure), *taken):
         print(printable(sentence), file=sys.stderr)
@@ -89,12 +89,12 @@ def _from_model(model: str | None, huggingface: str | None, path: Path, target: 
     from hptransfer.report.terminal import asked_at_terminal
 
     proposal = proposed_recipe(model, huggingface, path, target, asked_at_terminal if sys.stdin.isatty() else None)
-    written = {path.parent / file: text for file, text in proposal.files.items()} | {path: proposal.text}
-    for file in written:
+    written = {path.parent / file: text for file, text in proposal.files.items()}
+    for file in (*written, path):
         require_destination(file, force=force)
-    for sentence in proposal.remarks:
-        print(printable(sentence), file=sys.stderr)
+    print(*(f"{printable(sentence)}\n" for sentence in proposal.remarks), sep="", end="", file=sys.stderr)
     for file, text in written.items():
         write_atomically(file, text)
-        print(file)
+    write_recipe(path, proposal.text)
+    print(*written, path, sep="\n")
     return 0

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from hptransfer.cli.options import Summary, write_summary
 from hptransfer.report.findings import FORMATS
 
 # typer takes choices as enumerations; this one is made of the registry's names
@@ -36,6 +37,7 @@ def lint_command(
         FormatName, typer.Option("--format", help="How to print findings; `--json` is `--format json`.")
     ] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="The same as `--format json`.")] = False,
+    summary: Summary = None,
 ) -> int:
     """Look for known traps in configurations of other frameworks: values scaled twice, or rates made one.
 
@@ -54,6 +56,7 @@ def lint_command(
     results = [lint_file(path, framework, planned) for path in files]
     for line in render(results):
         print(line)
+    write_summary(results, summary, output_format)
     if any(result.unavailable for result in results):
         return 2
     return 1 if any(result.errors for result in results) else 0

@@ -14,8 +14,10 @@ from hptransfer.cli.options import (
     Depth,
     Force,
     Json,
+    Overwrite,
     RecipeArgument,
     Runs,
+    Use,
     UseChoice,
     Width,
     format_names,
@@ -45,10 +47,9 @@ def scale_command(
             show_default=False,
         ),
     ] = None,
-    use: Annotated[
-        UseChoice, typer.Option(help="`predicted`: the optimum that the ladder's path predicts there.")
-    ] = UseChoice.TUNED,
+    use: Use = UseChoice.TUNED,
     force: Force = False,
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> int:
     """Write the configuration of the large run.
@@ -62,8 +63,8 @@ def scale_command(
 
     Raises:
         RecipeError: the recipe has faults.
-        UsageError: nothing was tuned, the target is smaller than the base or cannot be built, or a format is not known
-            or cannot express it.
+        UsageError: nothing was tuned, the target is smaller than the base or cannot be built, a format is not known or
+            cannot express it, or files that were edited would be replaced.
         RefusedError: the check failed, is missing, or is of another recipe.
         InconclusiveError: the check came to no conclusion.
     """
@@ -72,26 +73,25 @@ def scale_command(
     from hptransfer.artifacts.json_data import to_document
     from hptransfer.engine.durations import with_durations
     from hptransfer.handover.header import plan_digest
-    from hptransfer.handover.writing import write_exports
+    from hptransfer.handover.writing import require_own, write_exports
     from hptransfer.recipe.load import load_recipe
     from hptransfer.report.scaled import describe_kept, print_scaled
     from hptransfer.scaling.registering import write_target
     from hptransfer.scaling.scale import scale
     from hptransfer.storage.run_folder import RunFolder
 
-    loaded = load_recipe(recipe)
+    loaded, names = load_recipe(recipe), format_names(formats)
     folder = RunFolder(runs / loaded.recipe.name)
     shape = (width or loaded.recipe.sizes.target.width, depth or loaded.recipe.sizes.target.depth)
     loaded = with_durations(loaded, cache=folder.readings, further=[shape])
     size = loaded.recipe.target_size(width, depth, batch_size, tokens)
-    names = format_names(formats)
-    path = output or folder.target
+    exports = (path := output or folder.target).parent / "export"
     given = target_options(runs, output, names, width=width, depth=depth, batch_size=batch_size, tokens=tokens)
     result = scale(loaded, folder, recipe, force=force, size=size, formats=names, use=use.value, path=path, given=given)
-    kept = write_target(path, result.target, result.text)
-    if kept is not None:
+    require_own(exports, result.exports, overwrite=overwrite)  # before anything is written
+    if (kept := write_target(path, result.target, result.text)) is not None:
         print(describe_kept(path, kept), file=sys.stderr)
-    written = write_exports(path.parent / "export", result.exports, path, plan_digest(result.target))
+    written = write_exports(exports, result.exports, path, plan_digest(result.target), overwrite=overwrite)
     sys.stderr.write(written.said)
     if as_json:
         print(json.dumps(to_document(result.target.document), indent=2, allow_nan=False))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from hptransfer.cli.options import Summary, write_summary
 from hptransfer.report.findings import FORMATS
 
 # typer takes choices as enumerations; this one is made of the registry's names
@@ -38,6 +39,7 @@ def validate_command(
         Path | None,
         typer.Option(help="Folder of run folders; default: `runs` here, or beside each recipe.", show_default=False),
     ] = None,
+    summary: Summary = None,
     rules: Annotated[
         list[str] | None,
         typer.Option(
@@ -65,6 +67,7 @@ def validate_command(
     results = [validate(reference, options) for reference in recipes]
     for line in render(results):
         print(line)
+    write_summary(results, summary, output_format)
     if any(result.unavailable for result in results):
         return 2
     if any(result.broken_machine for result in results):

@@ -10,7 +10,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from hptransfer.errors import UsageError
-from hptransfer.recipe.sections import refused
+from hptransfer.recipe.sections import BELOW, refused
 
 
 def _below_the_recipe(pattern: str, info: ValidationInfo) -> str:
@@ -26,7 +26,7 @@ def _below_the_recipe(pattern: str, info: ValidationInfo) -> str:
 
 
 #: a glob pattern relative to the recipe's folder
-Pattern = Annotated[str, AfterValidator(_below_the_recipe)]
+Pattern = Annotated[str, AfterValidator(_below_the_recipe), BELOW]
 #: at least one
 Patterns = Annotated[tuple[Pattern, ...], Field(min_length=1, strict=False)]
 

@@ -11,9 +11,10 @@ from pydantic import Field
 
 from hptransfer.data.base import BatchFunctions
 from hptransfer.recipe.sections import DataSection, Setting
+from hptransfer.recipe.text_forms import REFERENCE
 from hptransfer.trials.code import code_digests
 
-_Reference = Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$", max_length=200)]
+_Reference = Annotated[str, Field(pattern=REFERENCE, max_length=200)]
 
 
 class PythonData(DataSection):

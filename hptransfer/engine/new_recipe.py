@@ -7,6 +7,12 @@ import re
 from pathlib import Path
 
 from hptransfer.errors import Place, UsageError
+from hptransfer.files import write_atomically
+
+#: where editors find the schema, beside recipes: `hptransfer schema > hptransfer.schema.json`
+SCHEMA_FILE = "hptransfer.schema.json"
+#: what yaml-language-server reads; a path beside the recipe is the same in every checkout
+SCHEMA_LINE = f"# yaml-language-server: $schema={SCHEMA_FILE}\n"
 
 
 def require_destination(path: Path, *, force: bool) -> None:
@@ -41,3 +47,18 @@ def recipe_name(path: Path) -> str:
     """
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-._")
     return slug[:80] or "recipe"
+
+
+def write_recipe(path: Path, text: str) -> None:
+    """Writes a new recipe; editors are told of the schema where it lies beside it, for else they report it missing.
+
+    Args:
+        path: where the recipe is to lie.
+        text: of the recipe, with or without the line for editors.
+
+    Raises:
+        UsageError: the path cannot be written.
+        MachineError: the disk is full.
+    """
+    line = SCHEMA_LINE if (path.parent / SCHEMA_FILE).is_file() else ""
+    write_atomically(path, line + text.replace(SCHEMA_LINE, "", 1))

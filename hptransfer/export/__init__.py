@@ -18,4 +18,5 @@ __all__ = [
     "nanogpt_mup",
     "olmo_core",
     "torchtitan",
+    "yaml",
 ]

@@ -398,6 +398,16 @@ class Output:
     def __call__(self, weight):
         return weight.data.normal_(mean=0.0, std=OUTPUT_STD[weight.shape[1] * self.parts])
 
+    def to_cfg_dict(self):  # Megatron-Bridge reads a checkpoint's model without this file
+        return None
+
+
+class Provider:
+    """Megatron-Bridge's OptimizerConfigOverrideProvider."""
+
+    def build_config_overrides(self, context):
+        return overrides()
+
 
 def apply(args):  # Megatron-LM
     from megatron.training import argument_utils, arguments, training
@@ -415,16 +425,13 @@ def apply(args):  # Megatron-LM
     argument_utils.core_transformer_config_from_args = arguments.core_transformer_config_from_args = config_of
 
 
-def bridge(config):  # Megatron-Bridge; the flags' values go into config.model, config.optimizer and config.scheduler
-    from megatron.bridge.training.config import OptimizerConfigOverrideProvider
-
-    class Provider(OptimizerConfigOverrideProvider):
-        def build_config_overrides(self, context):
-            return overrides()
-
+def bridge(config):  # Megatron-Bridge; call it when the flags' values are in config.model, .optimizer and .scheduler
     if OUTPUT_STD:
         config.model.output_layer_init_method = Output(config.model)
     config.optimizer_config_override_provider = Provider()
+    # its scheduler sets the decay, of which its recipes have one of their own
+    config.scheduler.start_weight_decay = config.scheduler.end_weight_decay = config.optimizer.weight_decay
+    config.scheduler.weight_decay_incr_style = "constant"
 '''
 
 

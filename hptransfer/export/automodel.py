@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
+from hptransfer.handover.counting import peak_a_step_early
 from hptransfer.handover.decoder import heads_by_hand, require_fixed_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, decay_steps, groups_text, init_text, require_applicable
-from hptransfer.handover.own_names import own_names
-from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
+from hptransfer.handover.own_names import OwnModelFormat
 from hptransfer.parameterization.groups import ParameterGroup, readable
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import Quantity
 
 CONFIG = "automodel.yaml"
 MODULE = "hptransfer_automodel.py"
@@ -41,15 +39,12 @@ def optimizer(params, group_eps, **keys):  # the recipe's optimizer._target_: Au
 _CLASSES = {"adamw": "torch.optim.AdamW", "adam": "torch.optim.Adam"}
 
 
-class _Automodel:
+class _Automodel(OwnModelFormat):
     """`automodel.yaml` with `param_group_overrides`; `hptransfer_automodel.py` builds and starts the model."""
-
-    gauge: Gauge = "plain"
-    applies: frozenset[Quantity] = frozenset()
-    holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
         framework="NeMo Automodel",
+        counted=peak_a_step_early,
         read_at="36044ad3",
         itself="scales nothing. Its scheduler multiplies lr_mult and wd_mult into rate and decay at every step "
         "(without a scheduler neither has any effect); it skips a pattern that matches nothing, with a warning. Its "
@@ -64,10 +59,6 @@ class _Automodel:
             "search the log for `matched no parameters`: torch.compile of single layers renames parameters.",
         ),
     )
-
-    def trained(self, target: TargetFile, /) -> Iterable[Trained]:
-        """As `FrameworkExporter.trained`."""
-        return own_names(target)
 
     def export(self, target: TargetFile, /) -> Mapping[str, str]:
         """The three files.

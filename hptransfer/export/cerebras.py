@@ -21,6 +21,7 @@ from hptransfer.handover.cerebras import (
     names_of,
     self_applied,
 )
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.decoder_settings import computed
 from hptransfer.handover.header import About, header
@@ -29,6 +30,7 @@ from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.switched import (
     ATTENTION,
     LOOKED_UP,
+    SwitchedFormat,
     near,
     require_claimed,
     require_keys,
@@ -37,11 +39,9 @@ from hptransfer.handover.switched import (
     yaml_file,
 )
 from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.moved_multiplier import with_multiplier
 from hptransfer.parameterization.notes import attention_scale
-from hptransfer.parameterization.rules import Quantity
 
 _WAYS: Mapping[str, str] = {
     "learning_rate": "a rate for each of embeddings, attention, what the MLP reads with and what it writes with, and "
@@ -68,16 +68,13 @@ _EXTERNAL = (
 )
 
 
-class _Cerebras:
+class _Cerebras(SwitchedFormat):
     """`hptransfer_cerebras.yaml`: base stds and rates with `mup_base_hidden_size` and `mup_base_filter_size`."""
-
-    gauge: Gauge = "multipliers"
-    applies: frozenset[Quantity] = frozenset(Quantity)
-    holds: frozenset[Quantity] = frozenset()
 
     about = About(
         plain=False,
         framework="Cerebras modelzoo",
+        counted=from_zero,
         read_at=f"Cerebras/modelzoo, commit {COMMIT}",
         itself="divides the rates of matrices inside blocks, their init stds (by the root) and logits by the growth "
         "over the two muP bases, and draws what writes the residual stream smaller by sqrt(2 depth). Base values are "

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
+from hptransfer.handover.counting import Counting, two_steps_late
 from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, groups_text, module_text, require_applicable
-from hptransfer.handover.own_names import own_names
-from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.rules import Quantity
+from hptransfer.handover.own_names import OwnModelFormat
 
 CONFIG = "ds_config.json"
 MODULE = "hptransfer_deepspeed.py"
@@ -32,15 +30,18 @@ _CLIENT = '\n        more.setdefault("lr_scheduler", scheduler)  # DeepSpeed cal
 _NO_CLIENT = "\n        pass  # the schedule was the trainer's own: pass lr_scheduler=..., one factor for all groups"
 
 
-class _DeepSpeed:
-    """`ds_config.json` and `hptransfer_deepspeed.py`: groups by a client optimizer, schedules that keep the ratios."""
+def _counted(target: TargetFile) -> Counting | None:
+    """Of its own schedules; the module's, which a client passes, counts as the plan."""
+    training = target.training
+    return None if training is None or _scheduler(training) is None else two_steps_late(target)
 
-    gauge: Gauge = "plain"
-    applies: frozenset[Quantity] = frozenset()
-    holds: frozenset[Quantity] = frozenset(Quantity)
+
+class _DeepSpeed(OwnModelFormat):
+    """`ds_config.json` and `hptransfer_deepspeed.py`: groups by a client optimizer, schedules that keep the ratios."""
 
     about = About(
         framework="DeepSpeed",
+        counted=_counted,
         read_at="deepspeed 0.19.8",
         itself="scales nothing. Its optimizer section has one rate, so the groups come from the optimizer that "
         "hptransfer_deepspeed.py makes; a scheduler with a scalar warmup_max_lr (the default of WarmupDecayLR, 0.001), "
@@ -53,10 +54,6 @@ class _DeepSpeed:
             "train_batch_size is the whole batch: add train_micro_batch_size_per_gpu and a zero_optimization section.",
         ),
     )
-
-    def trained(self, target: TargetFile, /) -> Iterable[Trained]:
-        """As `FrameworkExporter.trained`."""
-        return own_names(target)
 
     def export(self, target: TargetFile, /) -> Mapping[str, str]:
         """The three files.

@@ -9,20 +9,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from hptransfer.artifacts.target import TargetFile, TrainingRecord
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export._huggingface_module import BUILD, BUILD_PLAIN, CORE, GUARD, MUON, USAGE
+from hptransfer.export._huggingface_run import counted, run_arguments, trainer_schedule
 from hptransfer.handover.decoder import decoder_of, grown_heads
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import schedule_function
-from hptransfer.handover.own_names import own_names
+from hptransfer.handover.own_names import OwnModelFormat, own_names
 from hptransfer.handover.trained import Trained
 from hptransfer.models.huggingface import CLASSES, nested
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, readable
 from hptransfer.parameterization.moved_multiplier import with_multiplier
 from hptransfer.parameterization.roles import Role
-from hptransfer.parameterization.rules import IN_TORCH, Quantity
+from hptransfer.parameterization.rules import IN_TORCH
 
 #: what each optimizer of a plan is trained by
 _OPTIMIZERS: Mapping[str, frozenset[str]] = {
@@ -34,15 +34,12 @@ _BETAS = "betas=(args.adam_beta1, args.adam_beta2)"
 _LOGIT_ROLES = (Role.READOUT, Role.TIED_EMBEDDING)
 
 
-class _HuggingFace:
+class _HuggingFace(OwnModelFormat):
     """`training_args.json`, `config.json` and `hptransfer_hf.py`: model, init, optimizer and schedule."""
-
-    gauge: Gauge = "plain"
-    applies: frozenset[Quantity] = frozenset()
-    holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
         framework="transformers (Trainer, accelerate)",
+        counted=counted,
         read_at="transformers 5.23.0, accelerate 1.15.0",
         itself="scales nothing; Trainer alone would train all parameters at one rate, without decay for names with "
         "bias or norm, so hptransfer_hf.py makes the groups. training_args.json, which can hold no comment, has the "
@@ -243,52 +240,9 @@ def training_arguments(target: TargetFile) -> dict[str, Any]:
         "adam_beta2": betas.get("beta2", 0.999),
         "adam_epsilon": base["eps"],
         "optim": "sgd" if target.optimizer == "sgd" else "adamw_torch",
-        **({} if training is None else _run(training, base["learning_rate"])),
+        **({} if training is None else run_arguments(training, base["learning_rate"])),
         "seed": 0,
     }
-
-
-def _run(training: TrainingRecord, rate: float) -> dict[str, Any]:
-    """Length, batch, precision, and the schedule and clipping where they are known."""
-    run: dict[str, Any] = {
-        "max_steps": training.steps,
-        "per_device_train_batch_size": training.batch_size,
-        "gradient_accumulation_steps": 1,
-        "bf16": training.precision == "bfloat16",
-        "fp16": False,
-    }
-    if training.schedule == "own":
-        return run
-    return run | {
-        "max_grad_norm": training.clip or 0.0,  # 0: Trainer does not clip
-        "warmup_steps": round((training.warmup or 0.0) * training.steps),
-        **(_schedule(training, rate) or {"lr_scheduler_type": "constant"}),
-    }
-
-
-def _schedule(training: TrainingRecord, rate: float) -> dict[str, Any] | None:
-    """Trainer's schedule of the same shape; None where transformers has none.
-
-    Its `warmup_stable_decay` raises its warmup from the floor, and `inverse_sqrt` has none.
-    """
-    rising = round((training.warmup or 0.0) * training.steps)
-    begin = max(rising, training.steps - round((training.decay_share or 0.0) * training.steps))
-    if training.schedule in ("wsd", "inverse-sqrt") and training.floor and (rising or training.schedule != "wsd"):
-        return None
-    decay = {"num_decay_steps": training.steps - begin, "decay_type": "linear", "min_lr_ratio": training.floor}
-    shapes: dict[str, tuple[str, dict[str, Any] | None]] = {
-        "constant": ("constant_with_warmup", None),
-        "linear": ("polynomial", {"lr_end": training.floor * rate, "power": 1.0})
-        if training.floor
-        else ("linear", None),
-        "cosine": ("cosine_with_min_lr", {"min_lr_rate": training.floor}) if training.floor else ("cosine", None),
-        "wsd": ("warmup_stable_decay", decay),
-        "inverse-sqrt": ("inverse_sqrt", {"timescale": max(rising, 1)}),
-    }
-    # a rate that falls to its peak or is warmed up to the end falls nowhere, and `polynomial` refuses it
-    flat = rising >= training.steps or (training.schedule == "linear" and training.floor >= 1)
-    name, values = shapes["constant" if flat else training.schedule]
-    return {"lr_scheduler_type": name, **({} if values is None else {"lr_scheduler_kwargs": values})}
 
 
 def _by_hand(target: TargetFile) -> Iterator[str]:
@@ -298,7 +252,7 @@ def _by_hand(target: TargetFile) -> Iterator[str]:
             "lr_scheduler_type, warmup_steps and max_grad_norm are not in training_args.json: those of the tuned runs "
             "are not known. Write them; Trainer's defaults are linear, 0 and 1.0."
         )
-    elif _schedule(training, 1.0) is None:
+    elif trainer_schedule(training, 1.0) is None:
         yield "transformers has no schedule of this shape: pass optimizers=hptransfer_hf.optimizers(model, args)."
     elif training.schedule == "linear" and training.floor:
         yield "lr_end in lr_scheduler_kwargs is absolute: move it with learning_rate."
@@ -315,7 +269,7 @@ def _by_hand(target: TargetFile) -> Iterator[str]:
 def _module(target: TargetFile) -> str:
     training, factor = target.training, logit_factor(target)
     auto = CLASSES.get(target.model.task or "causal-lm", "") if target.model is not None else ""
-    unheld = training is not None and training.schedule != "own" and _schedule(training, 1.0) is None
+    unheld = training is not None and training.schedule != "own" and trainer_schedule(training, 1.0) is None
     parts = [
         USAGE.replace(
             "@MODEL@", "hptransfer_hf.build_model()" if _builds(target) else "...  # yours, then init_(model)"

@@ -8,6 +8,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, decoder_of, require_fixed_heads
 from hptransfer.handover.decoder_settings import computed
 from hptransfer.handover.header import About, header
@@ -36,6 +37,7 @@ class _Levanter:
     about = About(
         plain=False,
         framework="levanter",
+        counted=from_zero,
         read_at=f"stanford-crfm/levanter, commit {COMMIT}",
         itself="scales nothing; its decay mask leaves out norms, embeddings and biases unless it is written, so it is. "
         "Its Llama's init is fixed in the code (initializer_range is not read), so the start comes as a checkpoint.",

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, groups_text, module_text, require_applicable
-from hptransfer.handover.own_names import own_names
-from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.rules import Quantity
+from hptransfer.handover.own_names import OwnModelFormat
 
 MODULE = "hptransfer_lightning.py"
 
@@ -32,12 +29,8 @@ _SCHEDULED = '{"optimizer": made, "lr_scheduler": {"scheduler": scheduler(made),
 _UNSCHEDULED = "made  # the schedule was the trainer's own: add it, one factor for all groups"
 
 
-class _Lightning:
+class _Lightning(OwnModelFormat):
     """`hptransfer_lightning.py`: init, `configure_optimizers` and the Trainer's arguments, without hptransfer."""
-
-    gauge: Gauge = "plain"
-    applies: frozenset[Quantity] = frozenset()
-    holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
         framework="Lightning",
@@ -52,10 +45,6 @@ class _Lightning:
             "be, it counts optimizer steps.",
         ),
     )
-
-    def trained(self, target: TargetFile, /) -> Iterable[Trained]:
-        """As `FrameworkExporter.trained`."""
-        return own_names(target)
 
     def export(self, target: TargetFile, /) -> Mapping[str, str]:
         """The two files.

@@ -9,6 +9,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.decoder_settings import computed
 from hptransfer.handover.header import About, header
@@ -18,6 +19,7 @@ from hptransfer.handover.planned_values import tuned_names
 from hptransfer.handover.switched import (
     ATTENTION,
     LOOKED_UP,
+    SwitchedFormat,
     near,
     require_claimed,
     require_keys,
@@ -26,11 +28,9 @@ from hptransfer.handover.switched import (
     yaml_file,
 )
 from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.moved_multiplier import with_multiplier
 from hptransfer.parameterization.notes import attention_scale
-from hptransfer.parameterization.rules import Quantity
 
 _CLASSES = {"adamw": "TorchAdamW", "adam": "TorchAdam"}
 #: what m_residual multiplies
@@ -59,16 +59,13 @@ _EXTERNAL = (
 )
 
 
-class _LmEngine:
+class _LmEngine(SwitchedFormat):
     """`hptransfer_lm_engine.yml`: base values, `m_width` and `m_residual`, with muP's groups and init switched on."""
-
-    gauge: Gauge = "multipliers"
-    applies: frozenset[Quantity] = frozenset(Quantity)
-    holds: frozenset[Quantity] = frozenset()
 
     about = About(
         plain=False,
         framework="lm-engine",
+        counted=from_zero,
         read_at=f"open-lm-engine/lm-engine, commit {COMMIT}",
         itself="divides hidden rates and logits by m_width and hidden init stds by its root, and multiplies residual "
         "branches by m_residual; base values are written. eps and weight decay are one value for all.",

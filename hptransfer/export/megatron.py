@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.export._megatron_flags import decimal, muon_rate, plan_flags, python_text, require_known
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, base_head, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.megatron import (
@@ -23,7 +24,7 @@ from hptransfer.handover.megatron import (
     trained_by,
 )
 from hptransfer.handover.parts import Names, Part
-from hptransfer.handover.trained import Growth, Reading, Trained, differences
+from hptransfer.handover.trained import Reading, Trained, differences
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup, layer_template
 from hptransfer.parameterization.moved_multiplier import with_multiplier
@@ -81,10 +82,11 @@ class _Megatron:
     about = About(
         plain=False,
         framework="Megatron-LM",
+        counted=from_zero,
         read_at=f"commit {COMMIT}",
         itself="with --use-mup, rates, eps and init of hidden matrices, logits and attention are scaled.",
         executed=f"Megatron-LM {COMMIT} on a CPU, unmodified: its arguments, model, init, groups and schedule; "
-        "Muon's own package and Megatron-Bridge were not",
+        "Megatron-Bridge 067f987d too, its provider, optimizer set-up and scheduler; Muon's own package was not",
     )
 
     def trained(self, target: TargetFile, /) -> Iterable[Trained]:
@@ -127,7 +129,7 @@ def _written(target: TargetFile) -> _Written:
             reading = Reading(tuple(trained_by(flags, python)), "")
         except UsageError:
             continue
-        found = differences(planned, reading, Growth(1.0, 1.0))
+        found = differences(planned, reading)
         left = [each.sentence for each in found]
         if not found:
             return _Written(way, flags, python, planned)

@@ -14,6 +14,7 @@ from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
+from hptransfer.handover.counting import from_zero
 from hptransfer.handover.decoder import Decoder, decoder_of
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.nanogpt_mup import (
@@ -31,25 +32,22 @@ from hptransfer.handover.nanogpt_mup import (
 )
 from hptransfer.handover.parts import Part, places
 from hptransfer.handover.planned_values import tuned_names
-from hptransfer.handover.trained import Growth, Reading, Trained, differences
+from hptransfer.handover.switched import SwitchedFormat
+from hptransfer.handover.trained import Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
-from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import plan
 from hptransfer.parameterization.roles import Parameter, Role
-from hptransfer.parameterization.rules import Options, Quantity
+from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
 
 
-class _NanoGptMup:
+class _NanoGptMup(SwitchedFormat):
     """`hptransfer_config.py`, the last argument of nanoGPT-mup's `train.py`: base values and its switches."""
-
-    gauge: Gauge = "multipliers"
-    applies: frozenset[Quantity] = frozenset(Quantity)
-    holds: frozenset[Quantity] = frozenset()
 
     about = About(
         plain=False,
         framework="nanoGPT-mup",
+        counted=from_zero,
         read_at="b2a5e60, branch master; 6f8bc3b, branch completep",
         itself="divides hidden rates and logits by the width's growth and hidden inits by its root; on the branch "
         "completep it scales decay, eps, residual branches and the rates inside blocks too. So base values are written "
@@ -351,7 +349,7 @@ def _require_same(target: TargetFile, branch: Branch, config: Mapping[str, Any])
     if not target.parameters:
         open_names = tuned_names(target)
         made = tuple(without_open(made, open_names))
-    found = differences(planned, Reading(made, branch.name), Growth(1.0, 1.0))
+    found = differences(planned, Reading(made, branch.name))
     if found:
         quantities = dict.fromkeys(each.quantity for each in found)
         ways = "; ".join(_WAYS_OUT[name].format(branch.options) for name in quantities if name in _WAYS_OUT)

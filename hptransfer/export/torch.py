@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.handover.decoder import heads_by_hand
 from hptransfer.handover.header import About, commented, header
 from hptransfer.handover.module_text import GROUPS, clipping_by_hand, groups_text, module_text, require_applicable
-from hptransfer.handover.own_names import own_names
-from hptransfer.handover.trained import Trained
-from hptransfer.parameterization.gauge import Gauge
-from hptransfer.parameterization.rules import Quantity
+from hptransfer.handover.own_names import OwnModelFormat
 
 
-class _Torch:
+class _Torch(OwnModelFormat):
     """`groups.json` and `hptransfer_groups.py`, which applies it to the user's own model without hptransfer."""
-
-    gauge: Gauge = "plain"
-    applies: frozenset[Quantity] = frozenset()
-    holds: frozenset[Quantity] = frozenset(Quantity)
 
     about = About(
         framework="PyTorch",
@@ -31,10 +24,6 @@ class _Torch:
             "call scheduler.step() after each optimizer step.",
         ),
     )
-
-    def trained(self, target: TargetFile, /) -> Iterable[Trained]:
-        """As `FrameworkExporter.trained`."""
-        return own_names(target)
 
     def export(self, target: TargetFile, /) -> Mapping[str, str]:
         """The two files.

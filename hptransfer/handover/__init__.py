@@ -8,7 +8,9 @@ switched  what formats share whose frameworks scale by a switch; records of thei
 """
 
 __all__ = [
+    "causes",
     "cerebras",
+    "counting",
     "decoder",
     "decoder_settings",
     "header",

@@ -6,11 +6,13 @@ import hashlib
 import json
 import math
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import printable
+from hptransfer.handover.counting import Counting, as_planned
+from hptransfer.parameterization.decay_timescale import share_text
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, readable
 from hptransfer.parameterization.notes import is_of_plain_form
 from hptransfer.parameterization.rules import Quantity
@@ -30,6 +32,7 @@ class About:
         executed: the framework's code that the project's tests run on what is written, with its version; None: none
             was ever executed, and the file says `unverified`.
         by_hand: what is left to do, a sentence each.
+        counted: how the framework counts the steps of this target's schedule, see `handover.counting`; None: as a plan.
         plain: whether the files hold the plan in the form without multipliers in `forward`, with an `init_` of their
             own; else they are in the framework's own form.
     """
@@ -39,6 +42,7 @@ class About:
     itself: str
     executed: str | None
     by_hand: tuple[str, ...] = ()
+    counted: Callable[[TargetFile], Counting | None] = as_planned
     plain: bool = True
 
 
@@ -72,11 +76,16 @@ def commented(lines: Iterable[str], sign: str = "#") -> str:
 
 def _sentences(target: TargetFile, name: str, about: About, by_hand: tuple[str, ...]) -> Iterator[str]:
     yield f"Written by hptransfer for {about.framework} (format {name}; read at {about.read_at})."
-    yield f"hptransfer verify --export THIS_FILE compares it with the plan, sha256 {plan_digest(target)[:16]}."
+    yield (
+        f"hptransfer verify --export THIS_FILE compares it with the plan, and prints the plan's sha256, which was "
+        f"{plan_digest(target)[:16]}: of rows, hyperparameters, sizes and schedule, not of dates and evidence."
+    )
     yield ""
     yield from _evidence(target)
     yield ""
     yield f"By itself {about.framework}: {about.itself}"
+    if (counted := about.counted(target)) is not None:
+        yield f"Steps as {about.framework} counts them: {counted.sentence}."
     yield (
         f"Executed: {about.executed}."
         if about.executed
@@ -140,7 +149,7 @@ def _run(target: TargetFile) -> Iterator[str]:
     yield f"At the base (95% interval of what was tuned): {', '.join(values)}."
     yield from (f"  {' '.join(each.sentence.split())}" for each in target.extrapolation)
     yield from (
-        f"  weight decay of {', '.join(each.parameters)} averages over {each.share:.3g} of the run"
+        f"  weight decay of {', '.join(each.parameters)} averages over {share_text(each.share)}"
         for each in target.decay_timescale
     )
 
@@ -206,8 +215,9 @@ def plan_digest(target: TargetFile) -> str:
     """sha256 (hex) of what is trained: rows, hyperparameters, sizes and schedule; not of dates and evidence.
 
     Args:
-        target: in any gauge; another gauge has another digest.
+        target: in any gauge; the digest is of what its file says, so that all formats have the same.
     """
+    target = target.as_written
     content = {
         "parameters": [group.as_mapping() for group in target.parameters],
         "hyperparameters": dict(target.hyperparameters),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import Place, UsageError
 from hptransfer.files import bounded_content
 
 MANIFEST = "export.json"
@@ -41,7 +41,7 @@ class Manifest:
     @property
     def changed(self) -> tuple[str, ...]:
         """Files that are no longer as they were written, or that are missing."""
-        return tuple(name for name, digest in self.files.items() if _digest_of(self.folder / name) != digest)
+        return tuple(name for name, digest in self.files.items() if digest_of(self.folder / name) != digest)
 
 
 def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: Path, plan_sha256: str = "") -> str:
@@ -59,7 +59,7 @@ def manifest_text(exporter: str, files: Mapping[str, str], plan: Path, folder: P
         "exporter": exporter,
         "plan": Path(os.path.relpath(plan, folder)).as_posix(),
         "plan_sha256": plan_sha256,
-        "files": {name: hashlib.sha256(text.encode()).hexdigest() for name, text in files.items()},
+        "files": {name: text_digest(text) for name, text in files.items()},
     }
     return json.dumps(content, indent=2) + "\n"
 
@@ -84,7 +84,20 @@ def read_manifest(path: Path, plan: Path | None = None) -> Manifest:
             received=f"no {path}" if not path.exists() else f"{path}: no {MANIFEST} there or above",
             hint="copy the whole folder, name the target's file by --plan, or export again",
         )
-    file = folders[0] / MANIFEST
+    found = manifest_of(folders[0] / MANIFEST)
+    _require_named(path, found)
+    return found
+
+
+def manifest_of(file: Path) -> Manifest:
+    """The content of the list itself.
+
+    Args:
+        file: that holds it, in the folder that it is of.
+
+    Raises:
+        UsageError: it is damaged.
+    """
     text = exported_text(file)
     try:
         content = json.loads(text)
@@ -97,17 +110,14 @@ def read_manifest(path: Path, plan: Path | None = None) -> Manifest:
         named = {key: str(content[key]) for key in ("exporter", "plan")}
         if odd := [text for text in (*named.values(), *files) if not text.isprintable()]:
             raise ValueError(f"names with control characters: {odd[:3]}")
-        found = Manifest(
-            folders[0], named["exporter"], Path(os.path.normpath(folders[0] / named["plan"])), files, digest
-        )
+        plan = Path(os.path.normpath(file.parent / named["plan"]))
+        return Manifest(file.parent, named["exporter"], plan, files, digest)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UsageError(
             f"{MANIFEST} must be as `hptransfer scale --format` writes it",
             received=f"{file}: {type(error).__name__}: {error}",
             hint="export again",
         ) from None
-    _require_named(path, found)
-    return found
 
 
 def _require_named(path: Path, manifest: Manifest) -> None:
@@ -117,7 +127,7 @@ def _require_named(path: Path, manifest: Manifest) -> None:
     name = Path(os.path.relpath(path, manifest.folder)).as_posix()
     if name in manifest.files:
         return
-    digest = _digest_of(path)
+    digest = digest_of(path)
     former = [each for each, written in manifest.files.items() if written == digest]
     raise UsageError(
         "a file of an export must have the name that it was written with",
@@ -151,14 +161,16 @@ def exported_text(path: Path) -> str:
     Raises:
         UsageError: it is missing, is a link, a pipe, a device or too large, or is no UTF-8.
     """
+    rule = f"{path.name} must be as `hptransfer scale --format` writes it: a regular text file"
     try:
-        return _content(path).decode()
+        text = _content(path).decode()
     except (OSError, ValueError) as error:
-        raise UsageError(
-            f"{path.name} must be as `hptransfer scale --format` writes it: a regular text file",
-            received=f"{path}: {error}",
-            hint="export again",
-        ) from None
+        raise UsageError(rule, received=f"{path}: {error}", hint="export again") from None
+    if path.suffix == ".sh" and "\r" in text:
+        line = text.partition("\r")[0].count("\n") + 1
+        said = f"line {line} ends with CRLF (\\r\\n), which bash takes for a part of its last word"
+        raise UsageError(rule, received=said, hint="export again", place=Place(str(path), line))
+    return text
 
 
 def require_regular(manifest: Manifest) -> None:
@@ -191,8 +203,21 @@ def _is_inside(name: str) -> bool:
     return not pure.is_absolute() and ".." not in pure.parts
 
 
-def _digest_of(path: Path) -> str | None:
-    """Of a regular file; None of anything else, which could be endless or elsewhere."""
+def text_digest(text: str) -> str:
+    """sha256 (hex) of a file's text, as the list of files has it.
+
+    Args:
+        text: of the whole file.
+    """
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_of(path: Path) -> str | None:
+    """sha256 (hex) of a regular file; None of anything else, which could be endless or elsewhere.
+
+    Args:
+        path: of the file; a link is anything else.
+    """
     try:
         return hashlib.sha256(_content(path)).hexdigest()
     except (OSError, ValueError):

@@ -5,17 +5,37 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import UsageError
 from hptransfer.handover.decoder import decoder_of
 from hptransfer.handover.parts import places
 from hptransfer.handover.trained import Trained, trained
+from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.roles import Role
+from hptransfer.parameterization.rules import Quantity
 
 _INDEX = r"\d+"
+
+
+class OwnModelFormat:
+    """What formats have in common that train the user's own model in groups: nothing is scaled, all is held by group.
+
+    Attributes:
+        gauge: no multiplier, since `forward` is the user's.
+        applies: nothing, since such frameworks scale nothing.
+        holds: every quantity of each group.
+    """
+
+    gauge: Gauge = "plain"
+    applies: frozenset[Quantity] = frozenset()
+    holds: frozenset[Quantity] = frozenset(Quantity)
+
+    def trained(self, target: TargetFile, /) -> Iterable[Trained]:
+        """As `FrameworkExporter.trained`, by the parameters' own names."""
+        return own_names(target)
 
 
 def names_of(group: ParameterGroup, layers: int) -> tuple[str, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.target import TargetFile, TrainingRecord
 from hptransfer.errors import UsageError
 from hptransfer.handover.decoder import decoder_of, grown_heads
+from hptransfer.recipe.registered import OPTIMIZERS, unread
+from hptransfer.schedule import DECAY_SHARE
 
 #: names in `model_facts`, which a format that leaves the model to the user's code does not say
 MODEL_FACTS = (
@@ -24,7 +26,7 @@ _NORM_EPS = ("rms_norm_eps", "layer_norm_epsilon", "layer_norm_eps")
 
 
 def run_values(target: TargetFile) -> dict[str, float | str]:
-    """Optimizer, clipping, batch and duration; nothing of what a program of the user's own decided.
+    """Optimizer, clipping, batch and duration, as far as the run uses them; nothing that the user's program decided.
 
     Args:
         target: planned in any gauge.
@@ -32,7 +34,12 @@ def run_values(target: TargetFile) -> dict[str, float | str]:
     Returns:
         Values by the names of `Reading.values`.
     """
-    values: dict[str, float | str] = {**target.optimizer_values, "batch_size": target.size.batch_size}
+    # a plan has all values that were tuned or set, whatever its optimizer reads; of an unknown one all count
+    unused = unread(target.optimizer) if OPTIMIZERS.accepts(target.optimizer) else ()
+    values: dict[str, float | str] = {
+        name: value for name, value in target.optimizer_values.items() if name not in unused
+    }
+    values["batch_size"] = target.size.batch_size
     if target.muon_scale is not None:
         values["muon_scale"] = target.muon_scale
     training = target.training
@@ -45,9 +52,18 @@ def run_values(target: TargetFile) -> dict[str, float | str]:
     if training.schedule != "own":
         values |= {"clip": training.clip or 0.0, "precision": training.precision}
         values["warmup_steps"] = round((training.warmup or 0.0) * training.steps)
-    if training.schedule in ("linear", "cosine", "wsd"):
+    if _falls(training):
         values["floor"] = training.floor
     return values
+
+
+def _falls(training: TrainingRecord) -> bool:
+    """Whether the rate falls to the floor, which an inverse square root only approaches."""
+    rising = round((training.warmup or 0.0) * training.steps)
+    if training.schedule == "wsd":
+        share = DECAY_SHARE if training.decay_share is None else training.decay_share
+        return rising < training.steps and round(share * training.steps) > 0
+    return training.schedule in ("linear", "cosine") and rising < training.steps
 
 
 def model_facts(target: TargetFile) -> dict[str, float | str]:

@@ -13,14 +13,31 @@ from typing import Any
 import yaml
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
 from hptransfer.handover.header import commented
 from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.planned_values import tuned_names
-from hptransfer.handover.trained import EXACT, Difference, Growth, Reading, Trained, differences
+from hptransfer.handover.trained import EXACT, Difference, Reading, Trained, differences
 from hptransfer.hyperparameters import MULTIPLIERS
-from hptransfer.parameterization.rules import Options
+from hptransfer.parameterization.gauge import Gauge
+from hptransfer.parameterization.rules import Options, Quantity
 from hptransfer.user_code import described_error
+
+
+class SwitchedFormat:
+    """What formats have in common whose framework scales everything by itself.
+
+    Attributes:
+        gauge: multipliers, as such frameworks have them.
+        applies: every quantity, by its switch.
+        holds: no quantity of a group by itself.
+    """
+
+    gauge: Gauge = "multipliers"
+    applies: frozenset[Quantity] = frozenset(Quantity)
+    holds: frozenset[Quantity] = frozenset()
+
 
 #: the name under which attention's factor of q k is compared: that over 1/sqrt(head_dim), which models have
 ATTENTION = "(attention logits)"
@@ -105,7 +122,7 @@ def require_same(
     Raises:
         UsageError: something would be trained otherwise; the message names rows, and what can be done.
     """
-    found = differences(planned, Reading(made, framework), Growth(1.0, 1.0))
+    found = differences(planned, Reading(made, framework))
     if not found:
         return
     quantities = dict.fromkeys(each.quantity for each in found)
@@ -242,7 +259,7 @@ def read_with(path: Path, framework: str, reading: Callable[[dict[str, Any]], Re
     """
     text = exported_text(path)
     try:
-        content = yaml.safe_load(text)
+        content = yaml_content(text)
         if not isinstance(content, dict):
             raise TypeError("no mapping")
         return reading(content)

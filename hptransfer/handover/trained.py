@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from hptransfer.handover.causes import NOT_GROWN, Growth, cause_of
+from hptransfer.handover.counting import Counting
 from hptransfer.parameterization.groups import ParameterGroup, collapsed_names, layer_template
 
 #: largest relative difference of what is written in decimal and read back
@@ -32,6 +34,8 @@ class Trained:
         optimizer: which optimizer trains it, by hptransfer's name; None where that is not known.
         init_mean: mean of what it starts at: 0 of what is drawn, the value of a constant; of one that is left as the
             model has it, the factor on that; None where that is not known.
+        rules: of the plan, per quantity what the base's value was multiplied by, "m_in^-1 m_L^-1"; a quantity that is
+            missing is not scaled. None where the rules are not known.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Trained:
     multiplier: float = 1.0
     optimizer: str | None = None
     init_mean: float | None = None
+    rules: Mapping[str, str] | None = field(default=None, compare=False)
 
 
 def at_rate_times(each: Trained, factor: float) -> Trained:
@@ -72,6 +77,7 @@ def trained(name: str, group: ParameterGroup, *, optimizer: str | None = None) -
         group.multiplier,
         group.optimizer or optimizer,
         start_mean(group),
+        group.rules,
     )
 
 
@@ -108,7 +114,8 @@ class Reading:
             differently (a minimum that is absolute); None where one factor multiplies all.
         others: what else would be trained otherwise, found without a value of the plan: a setting of a group's own, or
             an option of the optimizer that is not torch's default.
-        steps_off: by how many steps the framework's own schedules may be early or late, which is no difference.
+        counted: how the framework's own code counts the steps of `schedule`, where that is not as a plan does; None:
+            it must be the plan's at every step.
     """
 
     parameters: Sequence[Trained]
@@ -121,7 +128,7 @@ class Reading:
     unsaid: frozenset[tuple[str, str]] = frozenset()
     rates: Callable[[int], Mapping[str, float]] | None = None
     others: tuple[Difference, ...] = ()
-    steps_off: int = 1
+    counted: Counting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,31 +160,16 @@ class Difference:
         return f"{said}: {self.cause}" if self.cause else said
 
 
-@dataclass(frozen=True, slots=True)
-class Growth:
-    """Factors that explain a difference: how the size has grown, and what each quantity is at the base.
-
-    Attributes:
-        width: the target's width over the base's.
-        depth: its depth over the base's.
-        base: quantity -> value at the base, for quantities that have one.
-    """
-
-    width: float
-    depth: float
-    base: Mapping[str, float] = field(default_factory=dict)
-
-
 _QUANTITIES = ("init_std", "init_mean", "learning_rate", "weight_decay", "eps", "multiplier", "optimizer")
 
 
-def differences(planned: Iterable[Trained], reading: Reading, growth: Growth) -> tuple[Difference, ...]:
+def differences(planned: Iterable[Trained], reading: Reading, growth: Growth = NOT_GROWN) -> tuple[Difference, ...]:
     """What a framework would train otherwise than planned.
 
     Args:
         planned: the plan in the framework's names.
         reading: what the framework makes of the file.
-        growth: of the target over the base, to name causes.
+        growth: of the target over the base, to name causes; none where nobody asks for them.
 
     Returns:
         Differences, equal ones of all layers together; empty where there is none.
@@ -245,31 +237,8 @@ def _between(planned: Trained, used: Trained, reading: Reading, growth: Growth) 
         tolerance = SAMPLED if quantity == "init_std" and reading.draws else EXACT
         if not _same(wanted, got, tolerance):
             unsaid = (planned.name, quantity) in reading.unsaid
-            cause = _DEFAULTED if unsaid else _cause(quantity, wanted, got, growth, tolerance)
+            cause = _DEFAULTED if unsaid else cause_of(quantity, wanted, got, growth, planned.rules, tolerance)
             yield Difference((planned.name,), quantity, wanted, got, cause)
-
-
-#: powers of the width's and the depth's growth that a missing or a second rule leaves
-_POWERS = (-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0)
-
-
-def _cause(quantity: str, planned: float | str, used: float | str, growth: Growth, tolerance: float) -> str:
-    """What the ratio of two values comes from, where it is a factor that a rule would give."""
-    if isinstance(planned, str) or isinstance(used, str) or not planned or not used:
-        return ""
-    ratio = used / planned
-    base = growth.base.get(quantity)
-    if base:
-        factor = planned / base
-        if not math.isclose(factor, 1.0) and math.isclose(ratio, factor, rel_tol=tolerance):
-            return f"scaled twice, by {factor:.4g} each time"
-        if not math.isclose(factor, 1.0) and math.isclose(ratio * factor, 1.0, rel_tol=tolerance):
-            return f"not scaled: that is the base's, and the rule asks for {factor:.4g} times it"
-    for axis, grown in (("width", growth.width), ("depth", growth.depth)):
-        for power in _POWERS:
-            if grown != 1 and math.isclose(ratio, grown**power, rel_tol=tolerance):
-                return f"off by the {axis}'s growth to the power {power:g}"
-    return f"off by {ratio:.6g}"
 
 
 def _together(single: Iterable[Difference]) -> Iterator[Difference]:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hptransfer.errors import Finding, Place, UsageError
 from hptransfer.files import bounded_content
 from hptransfer.handover.manifest import read_manifest
 from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignFramework, ForeignRule, recognised
+from hptransfer.linting.levels.base import LevelOutcome
 from hptransfer.linting.planned import Planned
 from hptransfer.linting.reading.files import read_foreign
+from hptransfer.linting.reading.python import module_of
 from hptransfer.linting.reading.settings import ForeignFile
 from hptransfer.linting.reading.text import MAX_BYTES, shown
 from hptransfer.registry import users_code
@@ -38,11 +40,13 @@ class FileLint:
 
     Attributes:
         reference: path, as the user wrote it.
-        framework: name of the framework that it is for; None where that is not known.
+        framework: name of the framework that it is for; None where that is not known. Of several the most special.
         errors: broken rules that are wrong whatever was meant; that the file could not be read.
         warnings: broken rules that may be meant so.
         unavailable: whether it could not be read, or its framework is not known.
         notes: what else a reader must know, a sentence each.
+        others: further frameworks that a Python file uses, whose rules were asked too.
+        sources: path of the file -> the text that was read, for excerpts.
     """
 
     reference: str
@@ -51,15 +55,30 @@ class FileLint:
     warnings: tuple[Finding, ...] = ()
     unavailable: bool = False
     notes: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     #: what is counted, in the singular
     noun = "file"
+    #: nothing here is asked in parts, and no comment of such a file is read
+    skipped: ClassVar[tuple[str, ...]] = ()
+    suppressed: ClassVar[tuple[Finding, ...]] = ()
+
+    @property
+    def unreadable(self) -> tuple[Finding, ...]:
+        """Why the file could not be read, or its framework is not known."""
+        return self.errors if self.unavailable else ()
+
+    @property
+    def outcomes(self) -> tuple[tuple[str, LevelOutcome], ...]:
+        """What its framework's rules found, under that framework's name."""
+        return () if self.unavailable else ((self.framework or "lint", LevelOutcome(self.errors, self.warnings)),)
 
     @property
     def sound(self) -> str | None:
         """The line for people where nothing is wrong; None where something is."""
         found = bool(self.errors or self.warnings or self.unavailable)
-        return None if found else f"{self.reference}: nothing found ({self.framework})"
+        return None if found else f"{self.reference}: nothing found ({', '.join([str(self.framework), *self.others])})"
 
     @property
     def summary(self) -> dict[str, Any]:
@@ -67,6 +86,7 @@ class FileLint:
         return {
             "file": self.reference,
             "framework": self.framework,
+            "other_frameworks": list(self.others),
             "clean": not (self.errors or self.warnings),
             "notes": list(self.notes),
         }
@@ -94,30 +114,37 @@ def lint_file(path: Path, framework: str | None = None, plan: Planned | None = N
         file = read_foreign(path)
         exporter = written or _format_of(file)
         file = file.told(plan and plan.in_format(exporter), exporter)
-        name = framework or _framework_of(file)
+        names = (framework,) if framework is not None else _frameworks_of(file)
         edited = _edited(path, written, plan)
-        if name is None:
+        if not names:
             return FileLint(str(path), written, warnings=edited, notes=tuple(_notes(file, [], changed=changed)))
     except UsageError as error:
         unreadable = tuple(_unreadable(finding, path) for finding in error.findings)
         return FileLint(str(path), framework, unreadable, unavailable=True)
     found: dict[str, list[Finding]] = {"error": [], "warning": []}
-    known = FOREIGN_RULES.look_up(name)
-    parts = _own_parts(file, known, name)
-    for rule in known.rules:
-        if rule.needs_plan and plan is None:
-            continue
-        for part in parts:
-            found[rule.level] += _checked(rule, part, name)
+    parts: dict[str, list[ForeignFile]] = {}
+    said: dict[tuple[Place | None, str], str] = {}
+    for name in names:
+        known = FOREIGN_RULES.look_up(name)
+        parts[name] = _own_parts(file, known, name)
+        for rule in known.rules:
+            if rule.needs_plan and plan is None:
+                continue
+            for finding in (each for part in parts[name] for each in _checked(rule, part, name)):
+                # what two frameworks say of one place under one name is said once, by the more special
+                if said.setdefault((finding.place, rule.code.partition("/")[2]), name) == name:
+                    found[rule.level].append(finding)
     found["warning"] += edited
     for level, findings in found.items():
         found[level] = sorted(dict.fromkeys(findings), key=_order)
     return FileLint(
         str(path),
-        name,
+        names[0],
         tuple(found["error"]),
         tuple(found["warning"]),
-        notes=tuple(_notes(file, parts, changed=changed)),
+        notes=tuple(_notes(file, [part for each in parts.values() for part in each], changed=changed)),
+        others=names[1:],
+        sources={file.path: file.text},
     )
 
 
@@ -141,7 +168,8 @@ def _checked(rule: ForeignRule, file: ForeignFile, name: str) -> Iterator[Findin
 
 
 def _notes(file: ForeignFile, parts: list[ForeignFile], *, changed: bool) -> Iterator[str]:
-    unread = list(dict.fromkeys(said for part in parts for said in part.unread))
+    module = module_of(file)
+    unread = [*dict.fromkeys(said for part in parts for said in part.unread), *(module.unread if module else ())]
     if unread:
         more = f", and {len(unread) - _NAMED} more" if len(unread) > _NAMED else ""
         said = "; ".join(unread[:_NAMED]) + more
@@ -161,15 +189,15 @@ def _unreadable(finding: Finding, path: Path) -> Finding:
     return Finding(finding.rule, received, finding.hint, Place(str(path)), "lint/unreadable")
 
 
-def _framework_of(file: ForeignFile) -> str | None:
-    """Name of the framework; None of an export whose framework has no rules here."""
+def _frameworks_of(file: ForeignFile) -> tuple[str, ...]:
+    """Names of the frameworks; none of an export whose framework has no rules here."""
     try:
         return recognised(file)
     except UsageError:
         if file.exporter is None:
             raise
         own = _FORMATS.get(file.exporter, file.exporter)
-        return own if own in FOREIGN_RULES.names else None
+        return (own,) if own in FOREIGN_RULES.names else ()
 
 
 def _format_of(file: ForeignFile) -> str | None:

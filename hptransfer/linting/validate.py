@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hptransfer.errors import Finding, RecipeError
+from hptransfer.errors import Finding
+from hptransfer.linting.catalogue import explanations
+from hptransfer.linting.ignores import Excused, Ignores
 from hptransfer.linting.levels.base import LEVELS, LevelOutcome, Subject, ValidationOptions
-from hptransfer.recipe.load import LoadedRecipe, RecipeUnavailableError, load_recipe
+from hptransfer.recipe.load import LoadedRecipe, RecipeSource, RecipeUnavailableError, read_source
+from hptransfer.recipe.rule_text import explained
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,9 @@ class Validation:
         unreadable: why its file could not be read at all; nothing where it could.
         outcomes: name of each level that ran -> what it found.
         skipped: names of levels that were asked and did not run, because one before found errors.
+        excused: findings that comments of the recipe excuse, with their reasons; they are in no outcome.
+        unused: warnings on comments that excuse nothing.
+        sources: path of a file -> the text that was validated, for excerpts.
     """
 
     reference: str
@@ -27,6 +34,9 @@ class Validation:
     unreadable: tuple[Finding, ...] = ()
     outcomes: tuple[tuple[str, LevelOutcome], ...] = ()
     skipped: tuple[str, ...] = ()
+    excused: tuple[Excused, ...] = ()
+    unused: tuple[Finding, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     #: what is counted, in the singular
     noun = "recipe"
@@ -45,7 +55,12 @@ class Validation:
     @property
     def warnings(self) -> tuple[Finding, ...]:
         """What weakens the evidence that the recipe can give."""
-        return tuple(each for _, outcome in self.outcomes for each in outcome.warnings)
+        return (*(each for _, outcome in self.outcomes for each in outcome.warnings), *self.unused)
+
+    @property
+    def suppressed(self) -> tuple[Finding, ...]:
+        """What comments of the recipe excuse; no errors and no warnings."""
+        return tuple(each.finding for each in self.excused)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -66,7 +81,11 @@ class Validation:
     @property
     def sound(self) -> str | None:
         """The line for people where nothing is wrong; None where something is."""
-        return f"{self.loaded.path}: valid ({', '.join(self.ran)})" if not self.errors and self.loaded else None
+        if self.errors or self.loaded is None:
+            return None
+        count = len(self.excused)
+        excused = f"; {count} finding{'' if count == 1 else 's'} ignored by comments" if count else ""
+        return f"{self.loaded.path}: valid ({', '.join(self.ran)}){excused}"
 
     @property
     def broken_machine(self) -> bool:
@@ -94,6 +113,11 @@ class Validation:
                 for level, outcome in self.outcomes
             },
             "skipped": list(self.skipped),
+            "suppressed": [
+                {"id": each.finding.id, "code": each.finding.code, "level": each.level, "reason": each.reason}
+                | {"rule": each.finding.rule, "received": each.finding.received, "comment": str(each.comment)}
+                for each in self.excused
+            ],
         }
 
 
@@ -108,17 +132,51 @@ def validate(reference: str, options: ValidationOptions = ValidationOptions()) -
         UsageError: rules of the user's own cannot be imported, or fail.
     """
     try:
-        loaded = load_recipe(reference)
+        source = read_source(reference)
     except RecipeUnavailableError as error:
         return Validation(reference, None, error.findings)
-    except RecipeError as error:  # of its form and across its keys: what `static` decides first
-        found = (("static", LevelOutcome(errors=error.findings)),)
-        return Validation(reference, None, outcomes=found, skipped=options.levels[1:])
+    if source.findings:  # of its form and across its keys: what `static` decides first
+        return _refused(reference, source, options)
+    loaded, file = source.load(), str(source.path)
+    ignores = Ignores.of(source.text, file, options.rules)
     subject = Subject(reference, loaded, options)
     outcomes: list[tuple[str, LevelOutcome]] = []
-    for place, level in enumerate(options.levels):
-        outcome = LEVELS.look_up(level).run(subject)
+    for level in options.levels:
+        outcome = ignores.applied(_explained(LEVELS.look_up(level).run(subject)))
+        if not outcomes:
+            outcome = replace(outcome, errors=(*outcome.errors, *ignores.faults))
         outcomes.append((level, outcome))
         if outcome.errors or outcome.machine or outcome.open:
-            return Validation(reference, loaded, outcomes=tuple(outcomes), skipped=options.levels[place + 1 :])
-    return Validation(reference, loaded, outcomes=tuple(outcomes))
+            break
+    ran = [level for level, _ in outcomes]
+    return Validation(
+        reference,
+        loaded,
+        outcomes=tuple(outcomes),
+        skipped=options.levels[len(ran) :],
+        excused=tuple(ignores.excused),
+        unused=tuple(ignores.unused(ran)),
+        sources={file: source.text},
+    )
+
+
+def _refused(reference: str, source: RecipeSource, options: ValidationOptions) -> Validation:
+    """Of a text that is no recipe; its comments can excuse nothing, and their own faults are told."""
+    file = str(source.path)
+    readable = () not in source.document.unreadable
+    faults = Ignores.of(source.text, file, options.rules).faults if readable else []
+    found = (("static", LevelOutcome(errors=(*source.findings, *faults))),)
+    sources = {file: source.text} if source.text else {}
+    return Validation(reference, None, outcomes=found, skipped=options.levels[1:], sources=sources)
+
+
+def _explained(outcome: LevelOutcome) -> LevelOutcome:
+    """Its findings with the numbers of their rules, and repairs where they have no hint."""
+    known = explanations()
+    return replace(
+        outcome,
+        errors=tuple(explained(outcome.errors, known)),
+        warnings=tuple(explained(outcome.warnings, known)),
+        machine=tuple(explained(outcome.machine, known)),
+        open=tuple(explained(outcome.open, known)),
+    )

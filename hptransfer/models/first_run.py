@@ -19,6 +19,8 @@ from hptransfer.user_code import described_error
 _TARGETS = ("targets", "labels", "target")
 #: positions that are tried, the most first
 _CONTEXTS = (64, 32, 16, 8, 4)
+#: keys of configurations that say how many positions a model is for
+_POSITIONS = ("max_position_embeddings", "n_positions", "context_length", "max_seq_len", "n_ctx", "seq_len")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +110,23 @@ def _prediction(returned: object, chosen: int | str | None) -> Tensor | None:
 
 
 def _context(module: nn.Module) -> int | None:
-    """The most positions that it takes; None where only that of the guess is known."""
-    for length in _CONTEXTS:
+    """The most positions that it takes and is for; None where only that of the guess is known."""
+    # rotary positions take any number; how many they are for, only the configuration says
+    longest = min(_CONTEXTS[0], _stated_positions(module) or _CONTEXTS[0])
+    for length in (longest, *(shorter for shorter in _CONTEXTS if shorter < longest)):
         try:
             module(torch.randint(0, smallest_table(module), (2, length)))
         except (Exception, SystemExit):  # noqa: S112  # a shorter one is tried
             continue
         return length
     return None
+
+
+def _stated_positions(module: nn.Module) -> int | None:
+    config = getattr(module, "config", None)
+    text = getattr(config, "text_config", None) or config
+    stated = (getattr(text, key, None) for key in _POSITIONS)
+    return next((value for value in stated if type(value) is int and value > 0), None)
 
 
 def _is_causal(module: nn.Module, tokens: Tensor, chosen: int | str | None) -> bool | None:

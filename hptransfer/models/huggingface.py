@@ -186,7 +186,7 @@ def load_transformers() -> Any:
         raise MachineError(
             "`model.kind: huggingface` needs transformers",
             received=str(error),
-            hint="install the extra `hf`",
+            hint="pip install 'hptransfer[hf]', or in a checkout: .venv/bin/pip install -e '.[hf]'",
         ) from error
 
 

@@ -91,6 +91,11 @@ def survey(
     if target is not None and (fault := why_not(section, target[0], deep)) is not None:
         raise fault
     widths = ladder(section, wanted[0], min(deep, BASE_DEPTH), heads, asked=target is not None)
+    if heads is not None and heads(widths[0]) < 2:
+        remarks.append(
+            f"by the configuration's proportions the base of width {widths[0]} has one attention head: no base with "
+            f"two has a ladder of {len(widths)} widths below the target"
+        )
     if wanted[0] <= widths[-1]:
         if wanted[0]:
             remarks.append(

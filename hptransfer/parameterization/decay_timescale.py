@@ -51,12 +51,21 @@ class DecayTimescale:
     @property
     def sentence(self) -> str:
         """One line for a person."""
-        here = f"{steps_text(self.steps)}, {self.share:.3g} of the run"
+        here = f"{steps_text(self.steps)}, {share_text(self.share)}"
         if self.proxy_share is None or self.proxy_steps is None:
             return f"{', '.join(self.parameters)}: {here}"
-        there = f"{steps_text(self.proxy_steps)}, {self.proxy_share:.3g} of the run at the proxy"
+        there = f"{steps_text(self.proxy_steps)}, {share_text(self.proxy_share)} at the proxy"
         kept = " (kept)" if self.kept else ""
         return f"{', '.join(self.parameters)}: {here}{kept}; {there}"
+
+
+def share_text(share: float) -> str:
+    """A share of a run's steps: "0.25 of the run", "25 times the run".
+
+    Args:
+        share: steps over those of the run, positive.
+    """
+    return f"{share:.3g} {'of' if share < 1 else 'times'} the run"
 
 
 def decay_timescales(plan: Plan, steps: int, proxy: Plan, proxy_steps: int) -> tuple[DecayTimescale, ...]:

@@ -11,11 +11,12 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 from hptransfer.recipe.quantities import Duration
 from hptransfer.recipe.registered import RESULT_READERS
 from hptransfer.recipe.result_sections import ResultsSection
-from hptransfer.recipe.sections import Section, Setting, refused, stays_below
+from hptransfer.recipe.sections import BELOW, Section, Setting, refused, stays_below
+from hptransfer.recipe.text_forms import VARIABLE
 
 Word = Annotated[str, Field(max_length=10_000)]
 #: name of an environment variable
-Variable = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+Variable = Annotated[str, Field(pattern=VARIABLE, max_length=200)]
 
 
 def _below(pattern: str) -> str:
@@ -29,7 +30,7 @@ def _below(pattern: str) -> str:
     return pattern
 
 
-Below = Annotated[str, Field(max_length=1000), AfterValidator(_below)]
+Below = Annotated[str, Field(max_length=1000), AfterValidator(_below), BELOW]
 
 #: key that a `results` section begins with -> what it holds; a reader of the package brings its own
 RESULT_FORMS: Mapping[str, type[Section]] = MappingProxyType(

@@ -15,35 +15,18 @@ from hptransfer.recipe.changes import REMOVED
 from hptransfer.recipe.command_sections import RESULT_FORMS
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
+from hptransfer.recipe.text_forms import FORMS
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain, Position
 from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, keys_at, sections_with_key, value_type_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-#: code of a finding on the form of a recipe -> what must hold; rules across keys have their own (`recipe/rules`)
-CODES = {
-    "recipe/unavailable": "the recipe is a file that can be read",
-    "recipe/text": "the file is short UTF-8 text without control or invisible characters",
-    "recipe/syntax": "the file is valid YAML",
-    "recipe/yaml": "the YAML is plain data: no aliases, anchors or tags, within bounds of depth and number",
-    "recipe/duplicate-key": "each key is given once",
-    "recipe/missing-key": "a required key is given",
-    "recipe/unknown-key": "a key is one that its section has",
-    "recipe/unknown-value": "a name is one of those that the key knows",
-    "recipe/type": "a value has the key's type",
-    "recipe/range": "a value lies in the key's range",
-    "recipe/results-outside": "results of a command are below the trial's folder, without `..`",
-    "recipe/files-outside": "files are named below the recipe's folder, without `..`",
-    "recipe/pattern": "a pattern of results is a regular expression with a group for the value",
-    "recipe/invalid": "a value has the key's form",
-}
-
 _RELATIONS = {
-    "greater_than": (">", "gt"),
-    "greater_than_equal": (">=", "ge"),
-    "less_than": ("<", "lt"),
-    "less_than_equal": ("<=", "le"),
+    "greater_than": (">", "gt", "write a number above {}"),
+    "greater_than_equal": (">=", "ge", "write {} or more"),
+    "less_than": ("<", "lt", "write a number below {}"),
+    "less_than_equal": ("<=", "le", "write {} or less"),
 }
 _TYPES = {
     "int_type": "an integer",
@@ -196,6 +179,10 @@ def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 def _one_of(path: KeyPath, data: Plain, allowed: Sequence[str]) -> _Explained:
     listed = ", ".join(f"`{name}`" for name in allowed)
     value = entry(data, path)
+    if path[-1:] == ("clip_norm",) and isinstance(value, int | float) and not isinstance(value, bool):
+        # other trainers call the threshold so
+        hint = f"write `clip: {value}`: that is the largest norm, `clip_norm` says of which gradient"
+        return f"`{dotted(path)}` must be one of {listed}", hint, "recipe/unknown-value"
     guess = suggestion.closest(value, allowed) if isinstance(value, str) else None
     return f"`{dotted(path)}` must be one of {listed}", guess and f"did you mean `{guess}`?", "recipe/unknown-value"
 
@@ -206,14 +193,15 @@ def _type(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     return f"`{dotted(path)}` must be {wanted}", _type_hint(error["type"], value), "recipe/type"
 
 
-def _type_hint(kind: str, value: Plain) -> str | None:
+def _type_hint(kind: str, value: Plain) -> str:
     if kind == "tuple_type":
         return f"write `[{value}]`" if isinstance(value, int | float | str) else "write `[...]`"
     if kind == "string_type":
         return "put text in quotes"
-    if kind in {"int_type", "float_type"} and isinstance(value, float | str):
-        return _number_hint(value, whole=kind == "int_type")
-    return None
+    if kind in {"int_type", "float_type"}:
+        number = "write a whole number without quotes" if kind == "int_type" else "write a number without quotes"
+        return (_number_hint(value, whole=kind == "int_type") if isinstance(value, float | str) else None) or number
+    return "write its keys on lines of their own below it, indented, or as `{key: value}`"
 
 
 def _number_hint(value: float | str, *, whole: bool) -> str | None:
@@ -229,8 +217,9 @@ def _number_hint(value: float | str, *, whole: bool) -> str | None:
 
 
 def _relation(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
-    sign, bound = _RELATIONS[error["type"]]
-    return f"`{dotted(path)} {sign} {error['ctx'][bound]:.15g}` must hold", None, "recipe/range"
+    sign, name, hint = _RELATIONS[error["type"]]
+    bound = f"{error['ctx'][name]:.15g}"
+    return f"`{dotted(path)} {sign} {bound}` must hold", hint.format(bound), "recipe/range"
 
 
 def _finite(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
@@ -246,27 +235,36 @@ def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
             "for example `readout`, `hidden weight, fan-in 1`, `hidden weight, fan-in 0+1` or `hidden vector, ones`",
             "recipe/unknown-value",
         )
-    if path == ("model", "config"):
-        return "`model.config` must hold only small letters, digits, `_` and `-`", "for example `llama`", "recipe/range"
-    rule = f"`{dotted(path)}` must start with a letter or digit and hold only letters, digits, `.`, `_` and `-`"
     value = entry(data, path)
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._") if isinstance(value, str) else ""
-    return rule, f"write `{slug}`" if slug else "it names the run folder", "recipe/range"
+    if (form := FORMS.get(error["ctx"]["pattern"])) is not None:
+        return f"`{dotted(path)}` must {form.rule}", form.hint(path, value), "recipe/range"
+    return f"`{dotted(path)}` must match {error['ctx']['pattern']}", None, "recipe/range"
 
 
 def _length(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     if error["type"] == "string_too_long":
-        return f"`{dotted(path)}` must have at most {error['ctx']['max_length']} characters", None, "recipe/range"
+        return (
+            f"`{dotted(path)}` must have at most {error['ctx']['max_length']} characters",
+            "shorten it",
+            "recipe/range",
+        )
     if path == ("tune", "space"):
         hint = "for example `learning_rate: {low: 1e-4, high: 1e-1}`"
         return "`tune.space` must name at least one hyperparameter", hint, "recipe/range"
-    return f"`{dotted(path)}` must have at least {error['ctx']['min_length']} entry", None, "recipe/range"
+    return (
+        f"`{dotted(path)}` must have at least {error['ctx']['min_length']} entry",
+        "write `[...]` with an entry in it",
+        "recipe/range",
+    )
 
 
 def _quantity(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     value, units = entry(data, path), ("s", "MB")["memory" in str(path[-1])]
     number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
-    return f"`{dotted(path)}` {error['msg']}", f"write {value}{units}" if number else None, "recipe/range"
+    return f"`{dotted(path)}` {error['msg']}", f"write {value}{units}" if number else _QUANTITIES[units], "recipe/range"
+
+
+_QUANTITIES = {"s": "for example `30m`", "MB": "for example `4GB`"}
 
 
 def _anything(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

@@ -7,6 +7,7 @@ import json
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -15,7 +16,9 @@ from hptransfer.errors import Finding, Place, RecipeError
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.command_sections import NOT_IDENTIFYING
 from hptransfer.recipe.faults import locate, schema_findings
-from hptransfer.recipe.rules.base import Draft, violations
+from hptransfer.recipe.form_rules import FORM_RULES
+from hptransfer.recipe.rule_text import Explanation, explained
+from hptransfer.recipe.rules.base import Draft, recipe_rules, violations
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.shipped import shipped_recipes
 from hptransfer.recipe.training import MACHINE
@@ -55,6 +58,34 @@ class LoadedRecipe:
         return locate(self.positions, str(self.path), path, key=not value)
 
 
+@dataclass(frozen=True, slots=True)
+class RecipeSource:
+    """The text of a recipe, read once, and what is wrong with it.
+
+    Attributes:
+        path: its file, as it was referred to.
+        text: the whole text; empty where the bytes are none.
+        findings: broken rules of form and across keys, in the order of their places; without any it is a recipe.
+        document: what the YAML gate let through.
+    """
+
+    path: Path
+    text: str
+    findings: tuple[Finding, ...]
+    document: Document = field(repr=False)
+
+    def load(self) -> LoadedRecipe:
+        """The recipe of a text.
+
+        Raises:
+            RecipeError: with every finding.
+        """
+        if self.findings:
+            raise RecipeError(self.findings)
+        recipe = Recipe.model_validate(self.document.data)
+        return LoadedRecipe(recipe, self.path, self.text, recipe_hash(recipe), self.document.positions)
+
+
 class RecipeUnavailableError(RecipeError):
     """The recipe's file could not be read at all (missing, a directory, no permission)."""
 
@@ -69,15 +100,54 @@ def load_recipe(reference: str | Path) -> LoadedRecipe:
         RecipeError: with every fault that can be found, each with file:line:column.
         RecipeUnavailableError: when there is no such file, or it cannot be read.
     """
+    return read_source(reference).load()
+
+
+def read_source(reference: str | Path) -> RecipeSource:
+    """Read a recipe's text, and find what is wrong with it.
+
+    Args:
+        reference: a path, or the name of a shipped recipe such as "quickstart". A file of that name goes first.
+
+    Raises:
+        RecipeUnavailableError: when there is no such file, or it cannot be read.
+    """
     path = find_recipe(reference)
-    source = _read(path)
+    return parse_source(_read(path), path)
+
+
+def parse_recipe(source: bytes, path: Path) -> LoadedRecipe:
+    """Validate the content of a recipe's file, which need not lie on this machine.
+
+    Args:
+        source: the file's content; one more byte than the gate allows says that it is too long.
+        path: of the file, for messages and for what the recipe names beside it.
+
+    Raises:
+        RecipeError: with every fault that can be found, each with file:line:column.
+    """
+    return parse_source(source, path).load()
+
+
+def parse_source(content: bytes, path: Path) -> RecipeSource:
+    """What is wrong with the content of a recipe's file, which need not lie on this machine.
+
+    Args:
+        content: the file's bytes; one more than the gate allows says that there are too many.
+        path: of the file, for messages and for what the recipe names beside it.
+    """
     file = str(path)
-    document = read_yaml(source, file)
+    document = read_yaml(content, file)
     findings = [*document.faults, *_content_findings(document, file)]
-    if findings:
-        raise RecipeError(sorted(findings, key=_order))
-    recipe = Recipe.model_validate(document.data)
-    return LoadedRecipe(recipe, path, source.decode("utf-8"), recipe_hash(recipe), document.positions)
+    text = content.decode("utf-8", "replace") if len(content) <= MAX_BYTES else ""
+    return RecipeSource(path, text, tuple(explained(sorted(findings, key=_order), _explanations())), document)
+
+
+@cache
+def _explanations() -> dict[str, Explanation]:
+    """Code -> what its rule says about itself, for every rule that makes a text no recipe."""
+    across = {rule.code: rule.explanation for rule in recipe_rules() if rule.explanation is not None}
+    return {rule.code: rule.explanation for rule in FORM_RULES} | across
 
 
 def recipe_hash(recipe: Recipe) -> str:
@@ -123,9 +193,7 @@ def find_recipe(reference: str | Path) -> Path:
     kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
     inside = sorted(str(file) for file in path.glob("*.yaml"))[:1] if stat.S_ISDIR(mode) else []
     hint = f"name a file in it, for example {inside[0]}" if inside else "name the recipe's file"
-    raise RecipeUnavailableError(
-        [Finding("a recipe must be a file", kind, hint, Place(str(path)), "recipe/unavailable")]
-    )
+    raise RecipeUnavailableError([_unavailable("a recipe must be a file", kind, hint, path)])
 
 
 def _read(path: Path) -> bytes:
@@ -138,9 +206,12 @@ def _read(path: Path) -> bytes:
 
 def _unreadable(path: Path, error: OSError | ValueError) -> Finding:
     said = error.strerror if isinstance(error, OSError) else str(error)
-    return Finding(
-        "the recipe must be readable", said, "check its name and permissions", Place(str(path)), "recipe/unavailable"
-    )
+    return _unavailable("the recipe must be readable", said, "check its name and permissions", path)
+
+
+def _unavailable(rule: str, received: str | None, hint: str, path: Path) -> Finding:
+    found = Finding(rule, received, hint, Place(str(path)), "recipe/unavailable")
+    return explained([found], _explanations())[0]
 
 
 def _missing(path: Path, shipped: tuple[str, ...]) -> Finding:
@@ -153,7 +224,7 @@ def _missing(path: Path, shipped: tuple[str, ...]) -> Finding:
     meant = str(path.parent / guess) if guess else suggestion.closest(path.stem, shipped)
     hint = f"did you mean `{meant}`? " if meant else ""
     hint += f"shipped recipes: {names}" if names else "`hptransfer init` writes one to start from"
-    return Finding("the recipe must exist", "no such file", hint, Place(str(path)), "recipe/unavailable")
+    return _unavailable("the recipe must exist", "no such file", hint, path)
 
 
 def _content_findings(document: Document, file: str) -> list[Finding]:

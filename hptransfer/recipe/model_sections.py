@@ -9,7 +9,7 @@ from pydantic import Field, TypeAdapter
 from hptransfer.parameterization.role_presets import FAMILIES, ROLE_FORM
 from hptransfer.recipe.numbers import Axis, Vocabulary
 from hptransfer.recipe.sections import Section, Setting
-from hptransfer.recipe.trainer_sections import REFERENCE
+from hptransfer.recipe.text_forms import ARGUMENT, CONFIGURATION, REFERENCE
 
 # names from the list that owns them, as literals for messages and docs; a type checker cannot read them
 if TYPE_CHECKING:
@@ -80,9 +80,9 @@ class FactoryModel(_OwnModel):
     kind: Literal["factory"]
     factory: Annotated[str, Field(pattern=REFERENCE, max_length=200)]
     """`module:function`, returning a torch.nn.Module"""
-    width_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] = "width"
+    width_argument: Annotated[str, Field(pattern=ARGUMENT)] = "width"
     """name of the function's width argument"""
-    depth_argument: Annotated[str, Field(pattern=r"^[A-Za-z_]\w*$")] | None = "depth"
+    depth_argument: Annotated[str, Field(pattern=ARGUMENT)] | None = "depth"
     """name of the function's depth argument; null: it takes none, and every size has one depth"""
     arguments: dict[str, Setting] = Field(default_factory=dict)
     """further keyword arguments, the same at every size"""
@@ -92,7 +92,7 @@ class HuggingFaceModel(_OwnModel):
     """A model of transformers from its configuration; nothing is downloaded."""
 
     kind: Literal["huggingface"]
-    config: Annotated[str, Field(pattern=r"^[a-z0-9_-]+$", max_length=80)]
+    config: Annotated[str, Field(pattern=CONFIGURATION, max_length=80)]
     """`model_type` of the configuration, for example llama, gpt2, qwen2, mistral, gpt_neox, vit, bert"""
     settings: dict[str, Setting]
     """the configuration of one size, as in a `config.json`; what follows the width keeps its proportion to it"""

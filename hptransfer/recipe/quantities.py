@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import BeforeValidator
 from pydantic_core import PydanticCustomError
 
+from hptransfer.recipe.sections import EditorPattern
+
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"MB": 10**6, "GB": 10**9, "TB": 10**12, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _NUMBER = r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?"
@@ -63,6 +65,10 @@ def _checked(value: object, units: dict[str, float] | dict[str, int], rule: str)
     return value
 
 
+def _for_editors(units: dict[str, float] | dict[str, int]) -> EditorPattern:
+    return EditorPattern(f"^(?=[0-9.]*[1-9]){_NUMBER}({'|'.join(units)})$")
+
+
 #: kept as written; `seconds` and `memory` read it
-Duration = Annotated[str, BeforeValidator(_duration_text)]
-Memory = Annotated[str, BeforeValidator(_memory_text)]
+Duration = Annotated[str, BeforeValidator(_duration_text), _for_editors(_SECONDS)]
+Memory = Annotated[str, BeforeValidator(_memory_text), _for_editors(_BYTES)]

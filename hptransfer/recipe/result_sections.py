@@ -6,10 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from hptransfer.recipe.sections import Section, refused, stays_below
-
-#: what may be made of the values of a run: the last one, the best one, or the mean of the last few
-FINAL = r"^(last|best|mean-of-last-[1-9][0-9]{0,5})$"
+from hptransfer.recipe.sections import BELOW, Section, refused, stays_below
+from hptransfer.recipe.text_forms import FINAL
 
 Text = Annotated[str, Field(min_length=1, max_length=1000)]
 
@@ -26,7 +24,7 @@ def _below_the_trial(path: str) -> str:
 
 
 #: path below the trial's folder
-TrialPath = Annotated[Text, AfterValidator(_below_the_trial)]
+TrialPath = Annotated[Text, AfterValidator(_below_the_trial), BELOW]
 
 
 class ResultsSection(Section):

@@ -26,7 +26,7 @@ from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
 from hptransfer.recipe.registered import DATA_SOURCES, DIAGNOSTICS, SAMPLERS, registered
-from hptransfer.recipe.sections import DataSection, ExternalData, Section, Setting
+from hptransfer.recipe.sections import NAME, DataSection, ExternalData, Section, Setting
 from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.training import Training
 from hptransfer.sizes import SHAPE_LABEL, Size, SizeAxis, shape_label
@@ -354,7 +354,7 @@ def predictions_per_example(model: Model, data: Data | None) -> int:
 class Recipe(Section):
     """A whole recipe."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
+    name: Annotated[str, Field(pattern=NAME, max_length=80)]
     """names the run folder, runs/<name>/"""
     description: str = ""
     model: Model = ExternalModel()

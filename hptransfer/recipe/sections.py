@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import PurePosixPath, PureWindowsPath
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
+
+#: regular expression of a recipe's name, which is also that of its run folder
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 #: a value of a configuration or of a function's argument
 Setting = bool | int | float | str | None
 
 #: pydantic's error type of `refused`; `recipe/faults.py` explains it
 REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class EditorPattern:
+    """Annotation of a text whose form a function checks: a regular expression that says the same in the JSON Schema.
+
+    Attributes:
+        pattern: in the syntax that ECMAScript and Python share.
+    """
+
+    pattern: str
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(schema) | {"pattern": self.pattern}
+
+
+#: what `stays_below` asks, for editors
+BELOW = EditorPattern(r"^(?![/\\])(?![A-Za-z]:)(?!(?:[\s\S]*[/\\])?\.\.(?:[/\\]|$))[\s\S]*\S")
 
 
 class Section(BaseModel):

@@ -35,3 +35,8 @@ def template(name: str) -> Path:
 def templates() -> tuple[str, ...]:
     """Names of the templates, sorted."""
     return tuple(sorted(path.stem for path in template("any").parent.glob("*.yaml")))
+
+
+def schema_file() -> Path:
+    """The JSON Schema of recipes, as `hptransfer.recipe.json_schema` writes it."""
+    return Path(__file__).parent / "recipe.schema.json"

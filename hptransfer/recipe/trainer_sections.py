@@ -11,9 +11,7 @@ from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.registered import TRAINERS, registered
 from hptransfer.recipe.sections import Section, Setting, refused
-
-#: `module:function`, as a recipe writes a reference to code
-REFERENCE = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+from hptransfer.recipe.text_forms import REFERENCE
 
 
 class NamedTrainer(Section):

@@ -11,11 +11,13 @@ plan_diff   two plans side by side
 forecast    what a command would take
 status      how far a run is
 findings    findings about recipes, a file per format
+rules       the rules as text, as a page and for programs
 tracking    `session_of(options)`: a session whose trials and results go to the user's trackers too
 """
 
 __all__ = [
     "check",
+    "compared",
     "coordinates",
     "cost",
     "exported",
@@ -26,8 +28,10 @@ __all__ = [
     "prediction",
     "results",
     "results_terminal",
+    "rules",
     "scaled",
     "status",
+    "summary",
     "terminal",
     "tracking",
     "tune",

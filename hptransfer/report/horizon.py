@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
-from hptransfer.parameterization.decay_timescale import steps_text
+from hptransfer.parameterization.decay_timescale import share_text, steps_text
 from hptransfer.sizes import times_text
 
 
@@ -37,4 +37,4 @@ def describe_timescales(records: Sequence[TimescaleRecord]) -> Iterator[str]:
     for record in records:
         there = "" if record.proxy_share is None else f", at the proxy {record.proxy_share:.3g}"
         named = ", ".join(record.parameters)
-        yield f"weight decay averages over {record.share:.3g} of the run{there} ({steps_text(record.steps)}): {named}"
+        yield f"weight decay averages over {share_text(record.share)}{there} ({steps_text(record.steps)}): {named}"

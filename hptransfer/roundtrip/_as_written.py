@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -151,23 +151,3 @@ def odd_one(used: Sequence[float], planned: float | None) -> float:
         planned: for all; None where nothing was.
     """
     return next((value for value in used if value != planned), used[0])
-
-
-def off_schedule(target: TargetFile, schedule: Callable[[int], float] | None) -> tuple[str, ...]:
-    """A sentence on a schedule that is nearly the plan's; nothing where it is the plan's, or there is none.
-
-    Args:
-        target: whose schedule is compared, step by step at the beginning, then at some steps.
-        schedule: share of the peak by step from 0; None where it is not known.
-    """
-    training = target.training
-    if schedule is None or training is None or training.schedule == "own":
-        return ()
-    steps = {*range(min(training.steps, 200)), *(round(share * (training.steps - 1) / 64) for share in range(65))}
-    worst, where = max((abs(schedule(step) - training.factor(step)), step) for step in steps)
-    if worst <= 1e-9:  # rounding
-        return ()
-    return (
-        f"the schedule is not exactly the plan's: at step {where} of {training.steps} {schedule(where):.6g} of the "
-        f"peak, planned {training.factor(where):.6g}",
-    )

@@ -1,12 +1,13 @@
 """Which std a framework's own initialisation draws with, seen on the meta device: exact, and without memory.
 
 Frameworks initialise with operations that change a tensor in place (`normal_`, `uniform_`, factors) and by torch's
-truncated normal. A dispatch mode follows what they make of each storage. What it does not know is said to
-be unknown, never guessed.
+truncated normal. A dispatch mode follows what they make of each storage. Of what it knows no std it keeps which
+operations made it, so that two starts can be the same one; what it cannot follow is said to be unknown, never guessed.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,10 +29,13 @@ class Draw:
     Attributes:
         mean: of an entry; the value of a constant.
         std: of an entry; 0 for a constant, NaN where it is not known.
+        made: where the std is not known, a digest of the operations and numbers that made the tensor: of two with one
+            digest the entries are distributed alike. Empty where that is not known either.
     """
 
     mean: float
     std: float
+    made: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +98,29 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             for name, draw in self.draws(module).items()
         }
 
+    def followed(self, module: nn.Module) -> Mapping[str, Draw]:
+        """What every parameter starts at, by name; of what cannot be said as a draw, `made`, or nothing but NaN."""
+        return {
+            name: self._followed(parameter, _padding(module, parameter))
+            for name, parameter in module.named_parameters()
+        }
+
+    def _followed(self, tensor: Tensor, padding: frozenset[int]) -> Draw:
+        try:
+            return self._draw_of(tensor, padding)
+        except UsageError:
+            return Draw(math.nan, math.nan, _digest(self._told(tensor)))
+
     def draws(self, module: nn.Module) -> Mapping[str, Draw]:
         """What every parameter is drawn from, by name; of a table those rows that no padding keeps at zero.
 
         Raises:
             UsageError: one was drawn in a way that this cannot follow, or never; the message names it.
         """
-        padding = {
-            id(table.weight): frozenset({table.padding_idx % table.num_embeddings})
-            for table in module.modules()
-            if isinstance(table, nn.Embedding) and table.padding_idx is not None
-        }
         found = {}
         for name, parameter in module.named_parameters():
             try:
-                found[name] = self._draw_of(parameter, padding.get(id(parameter), frozenset()))
+                found[name] = self._draw_of(parameter, _padding(module, parameter))
             except UsageError as error:
                 raise UsageError(error.findings[0].rule, received=f"{name} {tuple(parameter.shape)}") from None
         return found
@@ -133,7 +145,8 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
         schema = func._schema
         name = schema.name.removeprefix("aten::")
         if schema.is_mutable and args and isinstance(args[0], Tensor):
-            self.note(args[0], self._after(name, args[0], args[1:], kwargs or {}))
+            after = self._after(name, args[0], args[1:], kwargs or {})
+            self.note(args[0], self._or_made(after, name, args, kwargs))
             scaled = name.removesuffix("_") in ("mul", "div")
             self._keep_zeros(args[0], args[0] if scaled else args[1] if name == "copy_" else None)
         elif isinstance(result, Tensor) and name in _CREATED:
@@ -142,9 +155,43 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             isinstance(result, Tensor) and args and isinstance(args[0], Tensor) and name in ("mul", "clone", "_to_copy")
         ):
             before = self._drawn.get(_storage(args[0]), _UNKNOWN)
-            self.note(result, _scaled(before, _number(args[1])) if name == "mul" else before)
+            after = _scaled(before, _number(args[1])) if name == "mul" else before
+            self.note(result, self._or_made(after, name, args, kwargs))
             self._keep_zeros(result, args[0])
+        elif isinstance(result, Tensor) and result.is_meta and "empty" not in name and not _is_view(result, args):
+            self.note(result, self._or_made(_UNKNOWN, name, args, kwargs))
         return result
+
+    def _or_made(self, draw: Draw, name: str, args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> Draw:
+        """A draw; of what has no known std, the operation that made it."""
+        if not math.isnan(draw.std):
+            return draw
+        # what is copied over is gone; of where it goes only the form matters
+        told = (name, str(args[0].shape), *args[1:]) if name == "copy_" else (name, *args)
+        return replace(draw, made=_digest(self._told((*told, *sorted((kwargs or {}).items())))))
+
+    def told_numbers(self, data: Any) -> str:
+        """A digest of numbers, for `Draw.made`; empty where they are something else.
+
+        Args:
+            data: that `torch.tensor` is given.
+        """
+        return _digest(self._told(data))
+
+    def _told(self, value: Any) -> str | None:
+        """What decides a value's content, in words that are equal for equal content; None where it is not known."""
+        if isinstance(value, list | tuple):
+            each = [self._told(part) for part in value]
+            return None if None in each else f"({', '.join(map(str, each))})"
+        if not isinstance(value, Tensor):
+            return repr(value) if value is None or isinstance(value, _TOLD) else None
+        place = f"{value.dtype} {tuple(value.shape)} {value.stride()} {value.storage_offset()}"
+        if not value.is_meta:
+            return f"{value.tolist()} {place}"
+        draw = self._drawn.get(_storage(value), _UNKNOWN)
+        if math.isnan(draw.std) and not draw.made:
+            return None
+        return f"{draw} {place} {sorted(self._zeroed.get(_storage(value), ()))}"
 
     def note(self, tensor: Tensor, draw: Draw) -> None:
         """Says what a tensor's entries are now.
@@ -198,6 +245,30 @@ class RecordedInit(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch
             case _:
                 after = _UNKNOWN
         return after
+
+
+#: what an operation is given besides tensors, with words of its own for each content
+_TOLD = (bool, int, float, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
+
+
+def _digest(told: str | None) -> str:
+    return "" if told is None else hashlib.sha256(told.encode()).hexdigest()
+
+
+def _is_view(result: Tensor, args: Sequence[Any]) -> bool:
+    return any(isinstance(each, Tensor) and _storage(each) == _storage(result) for each in args)
+
+
+def _padding(module: nn.Module, parameter: nn.Parameter) -> frozenset[int]:
+    """Rows of a table that its module keeps at zero."""
+    return next(
+        (
+            frozenset({table.padding_idx % table.num_embeddings})
+            for table in module.modules()
+            if isinstance(table, nn.Embedding) and table.weight is parameter and table.padding_idx is not None
+        ),
+        frozenset(),
+    )
 
 
 def _is_whole(tensor: Tensor) -> bool:
@@ -262,5 +333,25 @@ def recorded_init() -> Iterator[RecordedInit]:
             record.note(tensor, _truncated(mean, std, a, b))
             return tensor
 
-        with patch.object(nn.init, "_no_grad_trunc_normal_", truncated):
+        turned, made = nn.init.orthogonal_, torch.tensor
+
+        def orthogonal(tensor: Tensor, gain: float = 1.0, *rest: Any, **more: Any) -> Tensor:
+            """As above; the squares of the shorter axis' vectors add up to one, whatever is drawn."""
+            if tensor.is_meta and tensor.numel():
+                longest = max(tensor.shape[0], tensor.numel() // tensor.shape[0])
+                record.note(tensor, Draw(0.0, abs(gain) / math.sqrt(longest)))
+            return turned(tensor, gain, *rest, **more)
+
+        def literal(data: Any, *rest: Any, **more: Any) -> Tensor:
+            """Torch forgets the numbers that a tensor of the meta device is made of."""
+            tensor = made(data, *rest, **more)
+            if tensor.is_meta and (told := record.told_numbers(data)):
+                record.note(tensor, Draw(math.nan, math.nan, told))
+            return tensor
+
+        with (
+            patch.object(nn.init, "_no_grad_trunc_normal_", truncated),
+            patch.object(nn.init, "orthogonal_", orthogonal),
+            patch.object(torch, "tensor", literal),
+        ):
             yield record

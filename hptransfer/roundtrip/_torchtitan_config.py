@@ -38,7 +38,7 @@ def configured(module: ModuleType) -> tuple[Any, tuple[str, ...]]:
             config = module.hptransfer_target()
         unread = (
             "hptransfer_target() was run with a stand-in for torchtitan's Trainer.Config and data loader, which could "
-            f"not be imported: {described_error(error)}",
+            f"not be imported: {described_error(error)}; `pip install {PACKAGES}` has it run itself",
         )
     if getattr(config, "model_spec", None) is None:
         raise UsageError(
@@ -63,6 +63,10 @@ def _bare(**given: object) -> SimpleNamespace:
         "lr_scheduler": LRSchedulersContainer.Config(),
     }
     return SimpleNamespace(**(defaults | given))
+
+
+#: what torchtitan's Trainer imports and an installation without its own dependencies lacks
+PACKAGES = "torchdata 'datasets<4.8' tensorboard"
 
 
 def _stand_ins() -> Any:

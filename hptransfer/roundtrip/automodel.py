@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
-from hptransfer.export.automodel import CONFIG, MODULE
+from hptransfer.export.automodel import CONFIG, EXPORTER, MODULE
 from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import Reading
 from hptransfer.roundtrip._automodel_rules import COMMIT, param_groups, rate_at, with_defaults
@@ -34,7 +34,7 @@ class _Automodel:
         path = folder / CONFIG
         module = load_module(folder / MODULE)
         with edited_files(path, "NeMo Automodel"):
-            content = yaml.safe_load(exported_text(path))
+            content = yaml_content(exported_text(path))
             model, starts = started(module, target)
             return _reading(
                 content, _CLASSES | {f"{Path(MODULE).stem}.optimizer": module.optimizer}, (model, starts), target
@@ -80,6 +80,7 @@ def _reading(content: dict[str, Any], makers: Mapping[str, Any], start: Any, tar
         rows_of(model, optimizer, peaks, starts),
         f"hptransfer's record of NeMo Automodel {COMMIT}, torch's optimizer, and the module's init{alone}",
         schedule=factor if known else None,
+        counted=EXPORTER.about.counted(target) if scheduler else None,
         values=values,
         others=own_settings(model, optimizer),
         defaulted=frozenset({"clip"}) if clip is None else frozenset(),

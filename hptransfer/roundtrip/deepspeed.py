@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.export.deepspeed import MODULE
+from hptransfer.handover.counting import two_steps_late
 from hptransfer.handover.trained import EXACT, Reading
 from hptransfer.roundtrip._module_rows import edited_files, own_settings, rows_of, shared_values, started
 from hptransfer.roundtrip.torch import load_module
@@ -72,7 +73,7 @@ def _reading(module: ModuleType, target: TargetFile, config: Any, schedules: Any
         unread=("DeepSpeed's engine, which the project's tests run on a CPU, but not `verify`",),
         schedule=None if own else schedule,
         values=values,
-        steps_off=1 if read.scheduler_name is None else 2,  # its own begin two steps late, as the files say
+        counted=None if read.scheduler_name is None else two_steps_late(target),
         others=own_settings(model, optimizer),
         defaulted=frozenset() if "gradient_clipping" in module.CONFIG else frozenset({"clip"}),
     )

@@ -8,7 +8,7 @@ import math
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import ModuleType
@@ -20,6 +20,7 @@ from torch import nn
 
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
+from hptransfer.handover.counting import Counting, Factor, from_zero
 from hptransfer.handover.planned_values import model_facts
 from hptransfer.handover.trained import Reading, Trained
 from hptransfer.models.huggingface import CLASSES, nested
@@ -103,16 +104,15 @@ def _reading(transformers: Any, module: ModuleType, content: dict[str, Any], tar
         model = module.build_model() if builds else stand_in(target)
         if not builds:
             module.init_(model)
-        draws = record.draws(model)
         fresh = _fresh(transformers, target) if builds else stand_in(target)
-        _require_starts(draws, record.draws(fresh), target)
+        draws = _starts(record.followed(model), record.followed(fresh), target)
     trainer = _trainer(transformers, module, model, args)
     said = "lr_scheduler_type" in content or target.training is None or target.training.schedule != "own"
     values = _values(trainer.optimizer, args, with_clip=said) | argument_values(args, model, built=builds)
     if builds:
         facts = frozenset(model_facts(target))
         values |= configuration_values(_config(model), _config(fresh), list(draws), facts)
-    schedule = _schedule(trainer.lr_scheduler, module, target) if said else None
+    schedule, counted = _schedule(trainer.lr_scheduler, module, target) if said else (None, None)
     floor = _floor(trainer.lr_scheduler, module, args.max_steps) if schedule is not None else None
     unread = (
         *(() if said else ("the schedule and clipping are not in the files: those of the runs that were tuned",)),
@@ -124,6 +124,7 @@ def _reading(transformers: Any, module: ModuleType, content: dict[str, Any], tar
         f"transformers {transformers.__version__}: its model and init, Trainer's optimizer and schedule",
         unread=unread,
         schedule=schedule,
+        counted=counted,
         values=values if floor is None else values | {"floor": floor},
         defaulted=frozenset(name for name in values if name in _VALUES and not _VALUES[name] & content.keys()),
     )
@@ -153,11 +154,30 @@ def _fresh(transformers: Any, target: TargetFile) -> nn.Module:
     return built
 
 
-def _require_starts(draws: Mapping[str, Draw], fresh: Mapping[str, Draw], target: TargetFile) -> None:
-    """Constants must be the plan's, and draws be around zero; their stds are compared elsewhere."""
+def _starts(used: Mapping[str, Draw], fresh: Mapping[str, Draw], target: TargetFile) -> dict[str, Draw]:
+    """The draws by name, where constants are the plan's, and draws around zero; stds are compared elsewhere.
+
+    What the plan leaves as the model's own code starts it may be computed, but by the same operations.
+
+    Args:
+        used: start of each parameter by the files.
+        fresh: start by the model's own code.
+        target: gives what the plan starts each at.
+
+    Raises:
+        UsageError: a start is another, or cannot be followed; the message names it.
+    """
     apart = []
-    for name, draw in draws.items():
+    draws = dict(used)
+    for name, draw in used.items():
         group = next((each for each in target.parameters if re.fullmatch(each.pattern, name)), None)
+        if math.isnan(draw.std):
+            if group is None or group.init != "kept" or not draw.made:
+                raise UsageError("an initialisation must be made of draws and factors", received=name)
+            if name not in fresh or fresh[name].made != draw.made:
+                apart.append(f"{name} by other operations than the model's own code")
+            draws[name] = Draw(math.nan, 0.0)  # no std, as in the plan
+            continue
         if group is None or (group.init_std is not None and draw.std == 0):
             continue
         own = fresh[name].mean if name in fresh else 0.0
@@ -170,6 +190,7 @@ def _require_starts(draws: Mapping[str, Draw], fresh: Mapping[str, Draw], target
             received=f"{', '.join(apart[:5])}{f' and {len(apart) - 5} others' if apart[5:] else ''}",
             hint="export again",
         )
+    return draws
 
 
 def _rows(optimizer: Any, model: nn.Module, draws: Mapping[str, Draw], target: TargetFile) -> Iterator[Trained]:
@@ -194,7 +215,11 @@ def _rows(optimizer: Any, model: nn.Module, draws: Mapping[str, Draw], target: T
 def _own_init_on_meta() -> Iterator[None]:
     """On the meta device transformers skips its own init, which costs nothing there and is to be seen."""
     modeling = importlib.import_module("transformers.modeling_utils")
-    with patch.object(modeling, "get_torch_context_manager_or_global_device", lambda: torch.device("cpu")):
+    functions = importlib.import_module("transformers.initialization").TORCH_INIT_FUNCTIONS
+    with (
+        patch.object(modeling, "get_torch_context_manager_or_global_device", lambda: torch.device("cpu")),
+        patch.dict(functions, {"orthogonal_": nn.init.orthogonal_}),  # the recorded one
+    ):
         yield
 
 
@@ -212,8 +237,10 @@ def _trainer(transformers: Any, module: ModuleType, model: nn.Module, args: Any)
     return trainer
 
 
-def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> Callable[[int], float] | None:
-    """The factor on every group's rate, by Trainer's scheduler or the module's own: which is further from the plan's.
+def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> tuple[Factor | None, Counting | None]:
+    """The factor on every group's rate, by Trainer's scheduler or the module's own, and the plan's as that one counts.
+
+    At each step it is the one that is further from the plan.
 
     Args:
         scheduler: that Trainer made, one of torch's.
@@ -229,15 +256,19 @@ def _schedule(scheduler: Any, module: ModuleType, target: TargetFile) -> Callabl
         )
     training = target.training
     if training is None or training.schedule == "own":
-        return None
+        return None, None
+    late = None if factors[0] is module.factor else from_zero(target)
+    pairs: list[tuple[Factor, Factor]] = [(module.factor, training.factor)]
+    if factors[0] is not module.factor:
+        pairs.append((factors[0], training.factor if late is None else late.factor))
 
-    def factor(step: int) -> float:
-        both = (float(factors[0](step)), float(module.factor(step)))
-        return max(both, key=lambda used: abs(used - training.factor(step)))
+    def worse(step: int) -> tuple[Factor, Factor]:
+        return max(pairs, key=lambda pair: abs(float(pair[0](step)) - pair[1](step)))
 
     for step in range(training.steps - 1, -1, -max(training.steps // 64, 1)):
-        factor(step)  # what cannot be computed is named by whoever reads the files
-    return factor
+        worse(step)  # what cannot be computed is named by whoever reads the files
+    counted = None if late is None else Counting(lambda step: worse(step)[1](step), late.sentence)
+    return lambda step: float(worse(step)[0](step)), counted
 
 
 def _floor(scheduler: Any, module: ModuleType, steps: int) -> float | str:

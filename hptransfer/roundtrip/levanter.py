@@ -44,7 +44,7 @@ def _compared(config: Mapping[str, Any], decoder: Decoder, target: TargetFile) -
     """With what neither rows nor values say, where it is not as it was written."""
     muon = target.optimizer == "muon"
     said = _SAID | (_OF_MUON if muon else frozenset())
-    reading = _read(config, decoder, muon)
+    reading = replace(_read(config, decoder, muon), counted=EXPORTER.about.counted(target))
     written = dict(leaves(yaml.safe_load(EXPORTER.export(target)[FILE])))
     used = in_sections(config, written, ("optimizer.",))
     lost = {place for place in written if place not in used and place.startswith("trainer.")}

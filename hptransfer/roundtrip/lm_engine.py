@@ -49,7 +49,7 @@ def _read(config: Mapping[str, Any], target: TargetFile) -> Reading:
     # of a file that is merged into the user's own, what was added is the user's
     used = in_sections(config, written, _SECTIONS if target.parameters else ())
     others = unlike(used, written, lambda place: _compared(place, planned))
-    return replace(reading, others=tuple(others))
+    return replace(reading, others=tuple(others), counted=EXPORTER.about.counted(target))
 
 
 #: sections of which everything is the export's

@@ -65,12 +65,7 @@ class _Megatron:
             rows, through = _rows(words, flags, file, python, target)
             schedule, rates = _schedule(flags, python), _rates(flags, python, rows)
         except HptransferError:
-            # a wrong size is the cause of what then contradicts itself
-            if sizes := apart(flags, written, _SIZES):
-                raise UsageError(
-                    "the file's sizes must be the plan's",
-                    received="; ".join(each.sentence.partition(": ")[2] for each in sizes),
-                ) from None
+            _require_base(flags, written)
             raise
         values = _values(flags, python, target)
         unread = list(stray)
@@ -82,11 +77,34 @@ class _Megatron:
             f"{through}; {_switch(flags)}",
             unread=tuple(unread),
             schedule=schedule,
+            counted=EXPORTER.about.counted(target),
             values=values,
             defaulted=frozenset(name for name in values if name in _FLAGS and not {*_FLAGS[name]} & set(flags)),
             rates=rates,
             others=_rest(flags, written, target, frozenset(values)),
         )
+
+
+def _require_base(flags: Flags, written: Flags) -> None:
+    """A wrong size, or a wrong base, is the cause of what contradicts itself in such a file."""
+    if sizes := apart(flags, written, _SIZES):
+        raise UsageError("the file's sizes must be the plan's", received=_said(sizes)) from None
+    if bases := apart(flags, written, _SWITCH):
+        once = written.width_mult == 1.0  # its values are final
+        raise UsageError(
+            "what --use-mup scales over must be the plan's",
+            received=f"{_said(bases)}: "
+            + (
+                "the values are those of this size, and are scaled twice"
+                if once
+                else f"rates, eps and init are scaled by {flags.width_mult:g}, planned {written.width_mult:g}"
+            ),
+            hint="export again",
+        ) from None
+
+
+def _said(found: Sequence[Difference]) -> str:
+    return "; ".join(each.sentence.partition(": ")[2] for each in found)
 
 
 def _python_beside(folder: Path) -> tuple[Path | None, tuple[str, ...]]:
@@ -174,6 +192,8 @@ _FLAGS: Mapping[str, tuple[str, ...]] = {
     "feed_forward": ("ffn-hidden-size",), "gated": ("swiglu",), "rope_theta": ("rotary-base",),
     "norm_eps": ("norm-epsilon",),
 }  # fmt: skip
+#: what `--use-mup` scales by
+_SWITCH = ("use-mup", "mup-base-hidden-size", "mup-base-head-dim")
 _SIZES = ("num-layers", "hidden-size", "ffn-hidden-size", "num-attention-heads", "kv-channels", "num-query-groups")
 #: of flags that rows say, those that without rows nothing says
 _OPEN = frozenset(

@@ -104,7 +104,7 @@ class _NanoGptMup:
             keys = {**_VALUES, **_SIZES}
             defaulted = frozenset(name for name in reading.values if set(keys[name]) - set(written))
             reading = replace(reading, defaulted=defaulted)
-        return _with_rest(reading, target, written)
+        return replace(_with_rest(reading, target, written), counted=EXPORTER.about.counted(target))
 
 
 def _with_rest(reading: Reading, target: TargetFile, used: Mapping[str, Any]) -> Reading:

@@ -23,7 +23,6 @@ from hptransfer.roundtrip._as_written import (
     edited,
     leaves,
     odd_one,
-    off_schedule,
     require_shapes,
     require_starts,
     require_unedited,
@@ -106,7 +105,7 @@ def _reading(module: ModuleType, target: TargetFile, version: str) -> Reading:
         parameters,
         f"ai2-olmo-core {version}: its model, init_weights, optimizer and scheduler",
         schedule=schedule,
-        unread=(*unread, *off_schedule(target, schedule)),
+        unread=unread,
         values=_values(module, optimizer, target) | _facts(config),
         rates=rates,
     )

@@ -19,7 +19,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import MachineError, UsageError
 from hptransfer.export.torchtitan import FILE, muon_named, rows_of, shapes_of
 from hptransfer.handover.trained import Reading, Trained
-from hptransfer.roundtrip._as_written import odd_one, off_schedule, require_shapes, require_starts, require_unedited
+from hptransfer.roundtrip._as_written import odd_one, require_shapes, require_starts, require_unedited
 from hptransfer.roundtrip._recorded_init import recorded_init
 from hptransfer.roundtrip._torchtitan_config import configured, edits, facts, run_facts
 from hptransfer.roundtrip.torch import load_module
@@ -72,7 +72,7 @@ class _Torchtitan:
             rows,
             f"torchtitan {version('torchtitan')}: its Llama3 and init, OptimizersContainer and LRSchedulersContainer",
             schedule=factor,
-            unread=(*unread, *more, *off_schedule(target, factor)),
+            unread=(*unread, *more),
             values=values | facts(config) | ({} if own else run_facts(config, target)),
             defaulted=defaulted,
             unsaid=frozenset(_unsaid(groups, written)),

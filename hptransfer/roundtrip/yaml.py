@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.yaml_keys import yaml_content
 from hptransfer.errors import UsageError
+from hptransfer.export.yaml import EXPORTER
 from hptransfer.handover.manifest import exported_text
 from hptransfer.handover.trained import EXACT, Reading, Trained
+from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.schedule import schedule_factor
 
 #: optimizers of a plan that torch has
@@ -27,14 +29,14 @@ _IN_TORCH: Mapping[str, type[torch.optim.Optimizer]] = {
 
 
 class _Yaml:
-    """Nothing is taken from the plan; what the file says twice must agree."""
+    """Of the plan it is asked alone which of two rows of a parameter, which the file has twice, is not the plan's."""
 
     def read(self, folder: Path, target: TargetFile, /) -> Reading:
         """As `Reader.read`."""
         path = folder / "plan.yaml"
         try:
-            content = yaml.safe_load(exported_text(path))
-            return _reading(content)
+            content = yaml_content(exported_text(path))
+            return _reading(content, {each.name: each for each in EXPORTER.trained(target)})
         except UsageError:
             raise
         except Exception as error:  # the file may have been edited into anything
@@ -45,20 +47,24 @@ class _Yaml:
             ) from error
 
 
-def _reading(content: dict[str, Any]) -> Reading:
+def _reading(content: dict[str, Any], planned: Mapping[str, Trained]) -> Reading:
     by_name: dict[str, dict[str, Any]] = {}
     for group in content["groups"]:
         for name in group["names"]:
             if name in by_name or not re.fullmatch(group["pattern"], name):
                 raise UsageError("a name must be in the one group whose pattern it matches", received=name)
             by_name[name] = {key: group[key] for key in content["parameters"][name]}
-    odd = [name for name in content["parameters"] if content["parameters"][name] != by_name.get(name)]
-    if odd:
+    if by_name.keys() != content["parameters"].keys():
+        apart = collapsed_names(sorted(by_name.keys() ^ content["parameters"].keys()))
         raise UsageError(
-            "`groups` and `parameters` of plan.yaml must say the same of each parameter",
-            received=", ".join(odd[:5]),
-            hint="edit both, or export again",
+            "`groups` and `parameters` of plan.yaml must name the same of each",
+            received=f"{apart} in one of them alone",
+            hint="export again",
         )
+    odd = [name for name, row in content["parameters"].items() if row != by_name[name]]
+    for name in odd:  # whoever reads either section trains by it, so that the edited one is compared
+        if name in planned and _trained(name, by_name[name], by_name[name]) == planned[name]:
+            by_name[name] = content["parameters"][name]
     trained = {name: row for name, row in by_name.items() if row["learning_rate"] is not None}
     given: Mapping[str, Any] = content["optimizer"]
     if all(row["optimizer"] in _IN_TORCH for row in trained.values()):
@@ -69,6 +75,11 @@ def _reading(content: dict[str, Any]) -> Reading:
         rows = tuple(_trained(name, row, row) for name, row in trained.items())
         through = "the file itself"
         unread = (f"torch has no optimizer {given['name']}, so none was built from the file",)
+    if odd:
+        unread += (
+            f"`groups` and `parameters` of plan.yaml do not say the same of {collapsed_names(odd)}: what is not the "
+            "plan's was compared",
+        )
     training = content["training"]
     values: dict[str, float | str] = {
         name: float(value) for name, value in given.items() if name in ("beta1", "beta2", "momentum")

@@ -74,9 +74,7 @@ def in_gauge(target: TargetFile, recipe: Recipe | None, gauge: Gauge) -> TargetF
             hint="name the model in the recipe, or choose a format in the gauge `plain`",
         )
     plan = plan_recipe(recipe, target.size, defaults(recipe.training) | dict(target.hyperparameters), gauge)
-    return target.model_copy(
-        update={"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": groups_of(plan, recipe)}
-    )
+    return target.in_form({"gauge": plan.gauge, "notes": tuple(plan.notes), "parameters": groups_of(plan, recipe)})
 
 
 def _with_multipliers(target: TargetFile) -> TargetFile:
@@ -88,4 +86,4 @@ def _with_multipliers(target: TargetFile) -> TargetFile:
             hint="write it again with `hptransfer scale`",
         )
     groups = tuple(with_multiplier(group, whole_multiplier(group), target.optimizer) for group in target.parameters)
-    return target.model_copy(update={"gauge": "multipliers", "parameters": groups})
+    return target.in_form({"gauge": "multipliers", "parameters": groups})

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import math
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +15,15 @@ from hptransfer.artifacts.plan_file import read_planned
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import HptransferError, Terminated, UsageError
 from hptransfer.export.base import EXPORTERS
+from hptransfer.handover.causes import Growth
 from hptransfer.handover.header import plan_digest
 from hptransfer.handover.manifest import read_manifest, require_regular
 from hptransfer.handover.planned_values import model_facts, not_compared, run_values
-from hptransfer.handover.trained import Difference, Growth, Reading, differences, value_differences
+from hptransfer.handover.trained import Difference, Reading, differences, value_differences
 from hptransfer.parameterization.groups import collapsed_names
 from hptransfer.roundtrip.base import READERS
 from hptransfer.scaling.groups import in_gauge
-from hptransfer.user_code import described_error
+from hptransfer.user_code import described_error, ending_raises
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,8 @@ class ExportVerification:
         schedule: where the schedule of the file leaves that of the plan, in words; None: nowhere, or there is none.
         standing: what speaks against training the target, in one line; None: nothing does.
         plan_changed: whether the target's file plans otherwise than when it was exported.
+        plan_sha256: digest of what the target's file plans, see `handover.header.plan_digest`.
+        counted: how the framework counts steps, in words, where that is not as the plan does.
     """
 
     exporter: str
@@ -55,6 +61,8 @@ class ExportVerification:
     schedule: str | None
     standing: str | None = None
     plan_changed: bool = False
+    plan_sha256: str = ""
+    counted: str | None = None
 
     @property
     def holds(self) -> bool:
@@ -87,6 +95,8 @@ class ExportVerification:
             "not_compared": list(self.not_compared),
             "standing": self.standing,
             "plan_changed": self.plan_changed,
+            "plan_sha256": self.plan_sha256,
+            "counted": self.counted,
             "changed": list(self.changed),
         }
 
@@ -140,21 +150,30 @@ def verify_export(path: Path, plan: Path | None = None) -> ExportVerification:
         schedule,
         standing(target),
         bool(manifest.plan_sha256) and manifest.plan_sha256 != plan_digest(target),
+        plan_digest(target),
+        None if reading.schedule is None or reading.counted is None else reading.counted.sentence,
     )
 
 
 def _read(name: str, folder: Path, planned_for: TargetFile) -> Reading:
     """What the reader says; whatever else the files' code, which may be anything, does is an error that names them."""
     reader = READERS.look_up(name)
-    with _files_code(folder):
-        return reader.read(folder, planned_for)
+    said = io.StringIO()
+    try:
+        # frameworks print and log what they miss on this machine, which is no finding about the files
+        with _files_code(folder), redirect_stdout(said), redirect_stderr(said):
+            return reader.read(folder, planned_for)
+    except BaseException:
+        sys.stderr.write(said.getvalue())
+        raise
 
 
 @contextmanager
 def _files_code(folder: Path) -> Iterator[None]:
-    """What the files' own functions raise, `SystemExit` too, is a user's error."""
+    """What the files' own functions raise, `SystemExit` and an end of the process too, is a user's error."""
     try:
-        yield
+        with ending_raises():
+            yield
     except (HptransferError, KeyboardInterrupt, Terminated):
         raise
     except BaseException as error:
@@ -181,36 +200,29 @@ def standing(target: TargetFile) -> str | None:
     return f"the target: {', '.join(words)}" if words else None
 
 
-#: largest difference of a schedule's factor that is rounding, beyond what some steps early or late make
+#: largest difference of a schedule's factor that is rounding
 _SCHEDULE = 1e-6
+#: steps that are compared one by one, at the beginning and about the end of the warmup
+_ALL, _ABOUT = 200, 3
 
 
 def _schedule(target: TargetFile, reading: Reading) -> str | None:
-    """Where the schedules differ by more than a step of either changes them."""
+    """Where the schedules differ, at the step where they do most."""
     training = target.training
     if reading.schedule is None or training is None or training.schedule == "own":
         return None
-    worst, where = 0.0, 0
-    # a step before the first of a warmup the rate is zero: there many frameworks begin
-    first = 0.0 if round((training.warmup or 0.0) * training.steps) else training.factor(0)
-    last = training.factor(training.steps - 1)
-    # what the step after the last would be, to which some frameworks' formulas lead
-    beyond = last + min(0.0, last - (training.factor(training.steps - 2) if training.steps > 1 else last))
-    for step in _sampled(training.steps):
-        near = [
-            first if at < 0 else training.factor(at) if at < training.steps else beyond
-            for at in range(step - reading.steps_off, step + reading.steps_off + 1)
-        ]
-        used = reading.schedule(step)
-        apart = max(min(near) - used, used - max(near), 0.0)
-        if apart > worst:
-            worst, where = apart, step
-    if worst <= _SCHEDULE:
-        return None
-    return (
-        f"at step {where} of {training.steps} the rates are {reading.schedule(where):.4g} of their peaks, planned "
-        f"{training.factor(where):.4g}"
-    )
+    planned = training.factor if reading.counted is None else reading.counted.factor
+    rising = round((training.warmup or 0.0) * training.steps)
+    steps = {*range(_ALL), *range(rising - _ABOUT, rising + _ABOUT), *_sampled(training.steps)}
+    worst, said = _SCHEDULE, None
+    for step in sorted(step for step in steps if 0 <= step < training.steps):
+        used, wanted = reading.schedule(step), planned(step)
+        if abs(used - wanted) > worst or not math.isfinite(used):
+            worst = abs(used - wanted)
+            counts = "" if reading.counted is None else ", by the way the framework counts steps"
+            at = f"at step {step} of {training.steps}"
+            said = f"{at} the rates are {used:.4g} of their peaks, planned {wanted:.4g}{counts}"
+    return said
 
 
 def _sampled(steps: int) -> list[int]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from hptransfer.artifacts.tuned import quadratic_terms
 from hptransfer.recipe.registered import SAMPLERS as REGISTERED
 from hptransfer.registry import Registry
 from hptransfer.search.space import Space
@@ -69,6 +70,23 @@ def limited_count(space: Space, finished: Sequence[Trial], count: int, total: in
     return max(0, min(count, min(total, _HOPELESS * len(space)) - len(finished)))
 
 
+#: standard deviation of one run, as a fraction of the loss, where nothing was measured: typical of small proxies
+#: (docs/benchmarks.md)
+ASSUMED_NOISE = 0.003
+
+
+def least_runs(dimensions: int) -> int:
+    """Number of runs of one seed that show their noise: more than a bowl has coefficients.
+
+    A bowl is a full quadratic that is lopsided along each axis, and breaks off somewhere. A curve through fewer runs
+    meets all of them whatever they are, so what is left over says nothing.
+
+    Args:
+        dimensions: number of searched hyperparameters, at least 1.
+    """
+    return quadratic_terms(dimensions) + dimensions + 2
+
+
 @dataclass(frozen=True, slots=True)
 class Recommendation:
     """What to use, how sure that is, and which single trial was best.
@@ -96,6 +114,11 @@ class Recommendation:
     origin: str = ""
     about: str = "its own seed's level"
 
+    @property
+    def has_noise(self) -> bool:
+        """Whether the runs were enough to measure how far one scatters."""
+        return math.isfinite(self.noise)
+
     def reason(self, unit: str) -> str:
         """Why the recommendation is not simply the best trial, one sentence.
 
@@ -107,8 +130,9 @@ class Recommendation:
         if all(self.best.hyperparameters[name] == value for name, value in self.values.items()):
             return "here both are the same: too few trials for a fit, or the fitted mean is lowest there"
         by = f"by about {self.noise:.2g} {unit} about {self.about}"
-        scatter = f"one run scatters {by}" if math.isfinite(self.noise) else "runs scatter"
+        scatter = f"one run scatters {by}" if self.has_noise else "runs scatter, by how much too few trials show"
+        apart = self.loss - self.best.loss
         return (
             f"{scatter}, so the lowest loss is partly chance (what is recommended is expected "
-            f"{self.loss - self.best.loss:.2g} {unit} above it); the fitted mean uses all runs"
+            f"{abs(apart):.2g} {unit} {'below' if apart < 0 else 'above'} it); the fitted mean uses all runs"
         )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from hptransfer.search.base import End, Recommendation
+from hptransfer.search.base import End, Recommendation, least_runs
 from hptransfer.search.gp_posterior import draw_minima, plausible_surrogates
 from hptransfer.search.sampler_gp import cover, unit_points
 from hptransfer.search.space import Space
@@ -61,7 +62,7 @@ def recommend_in_volume(space: Space, finished: Sequence[Trial], best: Trial, to
         intervals=intervals,
         plateaus=_plateaus(space, surrogate, region, place, expected, tolerance),
         loss=expected,
-        noise=surrogate.noise_nats,
+        noise=surrogate.noise_nats if trained.sum() >= least_runs(len(space)) else math.nan,
         about="the fitted mean",
         edges=edges,
         best=best,

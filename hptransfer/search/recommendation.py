@@ -6,10 +6,10 @@ import math
 from collections.abc import Sequence
 
 from hptransfer.hyperparameters import NEGLIGIBLE_COST
-from hptransfer.search.base import End, Recommendation
+from hptransfer.search.base import ASSUMED_NOISE, End, Recommendation, least_runs
 from hptransfer.search.space import Axis, Space
 from hptransfer.statistics.optimum import estimate_optimum
-from hptransfer.statistics.seed_means import Point
+from hptransfer.statistics.seed_means import Point, average_seeds
 from hptransfer.trials.trial import Trial, TrialState
 
 
@@ -50,7 +50,13 @@ def line_points(axis: Axis, finished: Sequence[Trial]) -> list[Point]:
 
 
 def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial, tolerance: float) -> Recommendation:
-    optimum = estimate_optimum(line_points(axis, finished), tolerance=tolerance * abs(best.loss))
+    points = line_points(axis, finished)
+    optimum = estimate_optimum(points, tolerance=tolerance * abs(best.loss))
+    noise = optimum.noise
+    if optimum.noise_from == "scatter" and len(average_seeds(points).x) < least_runs(1):
+        # scatter about a curve that so few values cannot fix is that of the curve's prior, and can be thousands of nats
+        noise = math.nan
+        optimum = estimate_optimum(points, noise=ASSUMED_NOISE * abs(best.loss), tolerance=tolerance * abs(best.loss))
     # within the values that trained: the gap before a divergence may already belong to it
     trained = [axis.x(trial.hyperparameters[axis.name]) for trial in finished if trial.state is TrialState.COMPLETE]
     value = axis.clip(axis.value(min(max(optimum.log2_value, min(trained)), max(trained))))
@@ -64,7 +70,7 @@ def _on_a_line(axis: Axis, finished: Sequence[Trial], best: Trial, tolerance: fl
         intervals={axis.name: (interval[0], interval[1])},
         plateaus={axis.name: (min(bottom, value), max(top, value))},
         loss=optimum.loss.estimate,
-        noise=optimum.noise,
+        noise=noise,
         edges=edges,
         best=best,
     )

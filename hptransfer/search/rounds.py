@@ -12,7 +12,7 @@ from scipy.special import gammainc
 
 from hptransfer.artifacts.tuned import NoiseSource, Power, quadratic_terms
 from hptransfer.errors import UsageError
-from hptransfer.search.base import SAMPLERS, Point
+from hptransfer.search.base import ASSUMED_NOISE, SAMPLERS, Point, Recommendation
 from hptransfer.search.recommendation import line_points
 from hptransfer.search.sampler_1d import running_minimum
 from hptransfer.search.space import Space
@@ -221,8 +221,6 @@ def _central_values(space: Space, finished: Sequence[Trial], count: int) -> list
 # not know that it is one, gets a share of that information, `EFFICIENCY`, and sees the bowl's shape as scatter too,
 # `MISFIT`: both from pilot seeds of benchmarks/efficiency.py.
 
-#: of one run, as a fraction of the loss, where nothing was measured: typical of small proxies (docs/benchmarks.md)
-ASSUMED_NOISE = 0.003
 #: loss lost one octave from the optimum, as a fraction: median of published learning-rate sweeps
 TYPICAL_CURVATURE = 0.003
 #: information that searches had about the optimum, as a share of the formula's (docs/benchmarks.md)
@@ -233,6 +231,8 @@ MISFIT = 0.004
 _REACH = 2.0
 #: this probability of reaching the goal is enough
 _ENOUGH = 0.8
+#: width of a 95% interval in standard deviations
+_SDS = 2 * 1.96
 
 
 def expected_power(
@@ -270,6 +270,33 @@ def expected_power(
     octaves = scatter / (2 * math.sqrt(TYPICAL_CURVATURE * information))
     chance = float(gammainc(dimensions / 2, 2 * goal * information / scatter**2))  # chi squared
     return found(octaves, chance)
+
+
+def found_power(space: Space, trials: int, goal: float, found: Recommendation) -> Power:
+    """The power of a search that is done, with the noise that it measured where it could.
+
+    Where it could not, spread and chance are those of the interval and the plateau that it found, so that all four say
+    the same: a parabola that costs the goal w octaves off, its vertex known to s, loses at most the goal with
+    probability P(chi^2 < (w / s)^2).
+
+    Args:
+        space: the hyperparameters that were searched together, with their bounds.
+        trials: number of trials of the whole search.
+        goal: what a recommendation should lose at most, as a fraction of the loss.
+        found: what the search recommends.
+    """
+    expected = expected_power(space, trials, goal)
+    if found.has_noise:
+        return expected_power(space, trials, goal, found.noise / found.loss, "measured") if found.loss > 0 else expected
+    axis = next((axis for axis in space if axis.name == "learning_rate"), space.axes[0])
+    low, high = found.intervals[axis.name]
+    if low is None or high is None or low >= high:
+        return expected.model_copy(update={"octaves": None, "chance": 0.0})
+    first, last = found.plateaus[axis.name]
+    octaves = (axis.x(high) - axis.x(low)) / _SDS
+    within = (axis.x(last) - axis.x(first)) / 2
+    chance = float(gammainc(len(space) / 2, (within / octaves) ** 2 / 2))
+    return expected.model_copy(update={"octaves": octaves, "chance": chance})
 
 
 def advice(space: Space, power: Power) -> str:

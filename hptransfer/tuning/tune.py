@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,8 +13,8 @@ from hptransfer.engine.session import Session
 from hptransfer.provenance import versions
 from hptransfer.recipe.objective import unit_of
 from hptransfer.recipe.schema import Recipe
-from hptransfer.search.base import Recommendation
-from hptransfer.search.rounds import advice, expected_power
+from hptransfer.search.base import ASSUMED_NOISE, Recommendation, least_runs
+from hptransfer.search.rounds import advice, expected_power, found_power
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Phase, Trial, TrialState
@@ -60,9 +59,7 @@ def _power(recipe: Recipe, found: Recommendation | None) -> Power:
     """What the budget can tell, by the noise that was measured where there is one."""
     space, trials = _fitted(recipe)
     goal = recipe.check.criteria.plateau
-    if found is None or not math.isfinite(found.noise) or found.loss <= 0:
-        return expected_power(space, trials, goal)
-    return expected_power(space, trials, goal, found.noise / found.loss, "measured")
+    return expected_power(space, trials, goal) if found is None else found_power(space, trials, goal, found)
 
 
 def _fitted(recipe: Recipe) -> tuple[Space, int]:
@@ -134,6 +131,12 @@ def _warnings(
         end = confirmed.recommendation.edges.get(axis.name)
         if end is not None and constant is None:  # where nothing depends on it, no wider range helps
             yield edge_warning(axis, end, searched, recipe.tune.trials)
+    if not confirmed.recommendation.has_noise:
+        least = least_runs(len(_fitted(recipe)[0]))
+        yield (
+            f"too few trials to measure noise: assumed {ASSUMED_NOISE:.1%} of the loss, typical of small proxies; it "
+            f"is measured where {least} or more different trials train"
+        )
     warning = _budget_warning(recipe, power)
     if warning is not None:
         yield warning

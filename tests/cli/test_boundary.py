@@ -157,3 +157,16 @@ def test_signals_from_outside(number: signal.Signals) -> None:
 
     assert status == 128 + number
     assert "run the same command again" in text
+
+
+def test_numbers_are_coloured_with_the_level(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a terminal the first word with its number, and no other place that says `error:`."""
+    monkeypatch.setattr("hptransfer.cli.boundary._colour", lambda: True)
+    found = [Finding("`error: x` must hold", id="HPT112"), Finding("no")]
+
+    assert guarded(raising(RecipeError(found))) == 2
+    assert capsys.readouterr().err == (
+        "\x1b[1;31merror[HPT112]:\x1b[0m `error: x` must hold\n\n\x1b[1;31merror:\x1b[0m no\n\n2 errors\n"
+    )

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
 import shutil
+import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -192,16 +195,21 @@ def test_what_never_ends_is_not_read(name: str, kind: str, target: Path) -> None
     assert name in result.stderr
 
 
-@pytest.mark.parametrize("at", ["at import", "in a call", "in the schedule"])
+@pytest.mark.parametrize(
+    "at", ["at import", "in a call", "in the schedule", "at once", "at once, in a call", "another program"]
+)
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_a_module_that_ends_the_program_is_no_success(at: str, options: tuple[str, ...], target: Path) -> None:
-    """`raise SystemExit(0)` in an exported file: exit status 2 and the file's name, never silence."""
+    """`raise SystemExit(0)` or `os._exit(0)` in an exported file: exit status 2 and the file's name, never silence."""
     run("export", target, "--format", "torch")
     module = target.parent / "export" / "torch" / "hptransfer_groups.py"
     text = {
         "at import": "raise SystemExit(0)\n",
         "in a call": "def init_(model):\n    raise SystemExit(0)\n",
         "in the schedule": "def factor(step):\n    raise SystemExit(0)\n",
+        "at once": "import os\nos._exit(0)\n",
+        "at once, in a call": "import posix\ndef init_(model):\n    posix._exit(0)\n",
+        "another program": "import os\ndef factor(step):\n    os.execl('/bin/true', 'true')\n",
     }[at]
     module.write_text(module.read_text() + text)
     result = run("verify", "--export", module, *options)
@@ -374,3 +382,147 @@ def test_a_recipe_is_no_target(tmp_path: Path) -> None:
 def test_another_name_of_a_framework_is_understood(typed: str, meant: str, target: Path) -> None:
     """What people call it leads to the format."""
     assert f"did you mean `{meant}`?" in run("export", target, "--format", typed).stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [("scale", "edited"), *(("export", kind) for kind in ("edited", "own", "link", "no list", "damaged list"))],
+)
+def test_what_is_not_an_exports_own_is_not_replaced(command: str, kind: str, tmp_path: Path) -> None:
+    """A file that was edited, that a person put there, or a link: named, kept, and replaced by --overwrite alone."""
+    written = Folder(tmp_path)
+    words: tuple[object, ...] = ("scale", written.recipe, "--runs", written.runs, "--format", "torch,yaml")
+    assert run(*words).exit_code == 0
+    if command == "export":
+        words = ("export", written.target, "--format", "torch,yaml")
+    folder = written.target.parent / "export" / "torch"
+    module, listed = folder / "hptransfer_groups.py", folder / "export.json"
+    assert run(*words).exit_code == 0, "what is as it was written needs nothing"
+    before = written.target.read_bytes(), (folder.parent / "yaml" / "export.json").stat().st_mtime_ns
+    if kind in ("edited", "link"):
+        module.write_text(module.read_text() + "# mine\n")
+    if kind == "link":
+        module.rename(tmp_path / "mine.py")
+        module.symlink_to(tmp_path / "mine.py")
+    elif kind == "own":
+        content = json.loads(listed.read_text())
+        del content["files"]["hptransfer_groups.py"]
+        listed.write_text(json.dumps(content))
+        module.write_text("mine\n")
+    elif kind == "no list":
+        listed.unlink()
+        module.write_text("mine\n")
+    elif kind == "damaged list":
+        listed.write_text("{}")
+    kept = module.read_text()
+    refused = run(*words)
+
+    assert refused.exit_code == 2, refused.output
+    said = {"edited": "was edited since it was written", "link": "is a link", "damaged list": "is not as"}
+    assert f"{listed if kind == 'damaged list' else module} {said.get(kind, 'is of no export')}" in flat(refused)
+    assert "nothing was written: move them away, choose another folder, or replace them by --overwrite" in flat(refused)
+    assert module.read_text() == kept
+    assert module.is_symlink() == (kind == "link")
+    assert before == (written.target.read_bytes(), (folder.parent / "yaml" / "export.json").stat().st_mtime_ns)
+    assert run(*words, "--overwrite").exit_code == 0
+    assert "# mine" not in module.read_text()
+    assert not module.is_symlink()
+    assert kind != "link" or (tmp_path / "mine.py").read_text() == kept
+    assert run(*words).exit_code == 0
+
+
+def flat(result: Result) -> str:
+    """What was said on stderr, in one line."""
+    return " ".join(result.stderr.split())
+
+
+def filled_disk(monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+    """Lets so many files be written and no more."""
+    left = iter(range(room))
+
+    def synced(descriptor: int) -> None:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode) and next(left, None) is None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("hptransfer.files.os.fsync", synced)
+
+
+@pytest.mark.parametrize("room", range(5))
+def test_a_disk_that_is_full_leaves_all_as_it_was(room: int, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever in the files of two formats room ends: nothing new is there, and that is said."""
+    run("export", target, "--format", "torch")
+    folder = target.parent / "export"
+    changed = llama_target("mup", size=Size(192, 2, 8, 8192), learning_rate=0.02)
+    target.write_text(export_target("hptransfer", changed)["target.yaml"])
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    filled_disk(monkeypatch, room)
+    result = run("export", target, "--format", "torch,yaml")
+
+    assert result.exit_code == 4, result.output
+    assert "nothing was written: free some space and run the same command again" in flat(result)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+    assert not (folder / "yaml").exists()
+
+
+def killed(target: Path, monkeypatch: pytest.MonkeyPatch, moved: int) -> None:
+    """An export that ends, as by `kill -9`, after so many files have their place; nothing of it tidies up."""
+    replace, unlink = os.replace, Path.unlink
+    left = iter(range(moved))
+
+    def replaced(source: Path, place: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        replace(source, place)
+
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr("hptransfer.files.os.replace", replaced)
+        patch.setattr("hptransfer.files.os.getpid", lambda: ended.pid)
+        patch.setattr(Path, "unlink", lambda path, missing_ok=False: None if ".tmp" in path.name else unlink(path))
+        run("export", target, "--format", "torch,yaml")
+
+
+@pytest.mark.parametrize("moved", range(5))
+def test_an_export_goes_on_where_one_was_killed(moved: int, target: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an older plan's, of a killed and of a third export's files none is taken for a person's; no rest stays."""
+    run("export", target, "--format", "torch,yaml")
+    for rate in (0.02, 0.03):
+        changed = llama_target("mup", size=Size(192, 2, 8, 8192), learning_rate=rate)
+        target.write_text(export_target("hptransfer", changed)["target.yaml"])
+        if rate == 0.02:
+            killed(target, monkeypatch, moved)
+    folder = target.parent / "export"
+    assert any(path.suffix == ".tmp" for path in folder.rglob(".*"))
+    mine, runs = folder / "torch" / ".mine.7.tmp", folder / "torch" / f".groups.json.{os.getppid()}.tmp"
+    for path in (mine, runs):
+        path.write_text("mine\n")
+    result = run("export", target, "--format", "torch,yaml")
+
+    assert result.exit_code == 0, result.output
+    assert sorted(path for path in folder.rglob("*") if path.suffix == ".tmp") == sorted((mine, runs))
+    assert run("verify", "--export", folder / "torch").exit_code == 0
+    assert run("verify", "--export", folder / "yaml").exit_code == 0
+
+
+def test_lines_that_end_as_on_windows_are_said(target: Path) -> None:
+    """Bash takes the carriage return for a part of the last word; the file, the line and CRLF are named."""
+    run("export", target, "--format", "megatron")
+    script = target.parent / "export" / "megatron" / "megatron_args.sh"
+    script.write_bytes(script.read_bytes().replace(b"\n", b"\r\n"))
+    result = run("verify", "--export", script)
+
+    assert result.exit_code == 2, result.output
+    assert f"{script}: line 1 ends with CRLF" in flat(result)
+
+
+@pytest.mark.parametrize(("name", "file"), [("yaml", "plan.yaml"), ("automodel", "automodel.yaml")])
+def test_a_key_that_is_there_twice_is_refused(name: str, file: str, target: Path) -> None:
+    """The file behind itself: readers of YAML keep the last of each key, and what the first said would be lost."""
+    run("export", target, "--format", name)
+    place = target.parent / "export" / name / file
+    place.write_text(place.read_text() * 2)
+    result = run("verify", "--export", place)
+
+    assert result.exit_code == 2, result.output
+    assert re.search(r"the key `\w+` is in line \d+ already", flat(result))

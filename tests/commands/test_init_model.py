@@ -121,6 +121,30 @@ def test_a_configuration(tmp_path: Path, family: str) -> None:
     assert recipe.training.loss == "next-token"
 
 
+@pytest.mark.parametrize(
+    ("family", "key", "stated", "expected"),
+    [
+        ("llama", "max_position_embeddings", 32, 32),
+        ("llama", "max_position_embeddings", 48, 48),
+        ("llama", "max_position_embeddings", 2048, 64),
+        ("gpt2", "n_positions", 24, 24),
+    ],
+)
+def test_no_more_tokens_than_the_configuration_has_positions(
+    family: str, key: str, stated: int, expected: int, tmp_path: Path
+) -> None:
+    """Rotary positions take any number, so that a run alone says nothing."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    values = {"model_type": family, key: stated}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    path = tmp_path / "r.yaml"
+    init_command(path, huggingface=str(tmp_path))
+
+    model = recipe_of(path).model
+    assert isinstance(model, HuggingFaceModel)
+    assert model.context == expected
+
+
 def test_a_local_configuration(tmp_path: Path) -> None:
     """A folder with a `config.json` of a family without defaults here: keys by their names; a target is asked for."""
     pytest.importorskip("transformers", reason="needs the extra `hf`")
@@ -136,6 +160,20 @@ def test_a_local_configuration(tmp_path: Path) -> None:
     assert (recipe.model.follow_width[0], set(recipe.model.follow_width[1:])) == ("hidden_size", following)
     assert (recipe.model.depth_key, recipe.model.task) == ("num_hidden_layers", "causal-lm")
     assert (recipe.sizes.target.width, recipe.sizes.target.depth) == (2048, 8)
+
+
+@pytest.mark.parametrize(("target", "base", "one"), [("1024x8", 64, True), ("2048x8", 128, False)])
+def test_a_base_of_one_head_is_said(tmp_path: Path, target: str, base: int, one: bool) -> None:
+    """16 heads of 1024: below that width only a base with one head has four widths."""
+    pytest.importorskip("transformers", reason="needs the extra `hf`")
+    values = {"model_type": "llama", "hidden_size": 1024, "intermediate_size": 2816, "num_attention_heads": 16}
+    values |= {"num_key_value_heads": 16, "num_hidden_layers": 8, "vocab_size": 256}
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    path = tmp_path / "r.yaml"
+    init_command(path, huggingface=str(tmp_path), target=target)
+
+    assert recipe_of(path).sizes.base.width == base
+    assert (f"the base of width {base} has one attention head" in " ".join(path.read_text().split())) == one
 
 
 @pytest.mark.parametrize(

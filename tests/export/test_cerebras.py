@@ -109,12 +109,16 @@ def test_a_planted_mistake_is_found_and_named(name: str, tmp_path: Path) -> None
     ]
 
 
+#: the first line behind the optimizer, and the next
+WHOLE = "    schedulers:\n    - SequentialLR:"
+
+
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("      mup_base_filter_size: 176.0\n", "", "asks for both"),
-        ("    schedulers:", "        adjust_learning_rate: {decoder_mlp: 0.5}\n    schedulers:", "has the groups"),
-        ("    schedulers:", "        adjust_learning_rate: {decoder_kernel: 0.5}\n    schedulers:", "into both"),
+        (WHOLE, f"        adjust_learning_rate: {{decoder_mlp: 0.5}}\n{WHOLE}", "has the groups"),
+        (WHOLE, f"        adjust_learning_rate: {{decoder_kernel: 0.5}}\n{WHOLE}", "into both"),
         ("      AdamW:", "      SGD:", "must be AdamW"),
         ("name: normal", "name: xavier_uniform", "must be normal"),
         ("trainer:", "- trainer:", "must take"),

@@ -236,7 +236,10 @@ def test_logits_that_nothing_multiplies_are_found(model: Any, tmp_path: Path) ->
     edits = {"hptransfer_hf.py": ("    multiply_logits(model)\n    return", "    return")}
     (found,) = round_trip(tmp_path, "huggingface", llama_target(model=model), edits).differences
 
-    assert found.sentence.endswith("multiplier 1, planned 0.333333333333: off by the width's growth to the power 1")
+    assert found.sentence.endswith(
+        "multiplier 1, planned 0.333333333333: not scaled: that is the base's, and the rule asks for 0.3333 times it, "
+        "the width's growth to the power -1"
+    )
 
 
 def test_a_factor_that_the_configuration_lost_is_found(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ FOREIGN = {
     "braces": ("--lr 0.01", "--lr {1,2}", "{1,2}"),
     "an unclosed quote": ("--lr 0.01", "--lr '0.01", "'0.01"),
     "a line that goes on": ("--lr 0.01", "--lr \\", "--lr"),
-    "other line ends": ("--lr 0.01\n", "--lr 0.01\r\n", "--lr 0.01"),
+    "other line ends": ("--lr 0.01\n", "--lr 0.01\r\n", "ends with CRLF"),
     "no end": ("\n)\n", "\n", "no end of it"),
     "a glob": ("--lr 0.01", "--lr *", "--lr *"),
 }  # fmt: skip

@@ -6,18 +6,13 @@ EleutherAI/nanoGPT-mup: both branches are taken from it, at the commits that wer
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import importlib.util
-import io
 import math
 import os
 import re
-import sys
-from collections.abc import Callable, Mapping
-from dataclasses import fields, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -33,15 +28,14 @@ from hptransfer.handover.nanogpt_mup import FILE, MASTER, branch_named
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.parameterization.groups import ParameterGroup
 from hptransfer.parameterization.rules import Options
-from hptransfer.recipe.model_sections import FactoryModel, GptModel, HuggingFaceModel
-from hptransfer.roundtrip.nanogpt_mup import CHECKOUT, defaults_of
+from hptransfer.recipe.model_sections import GptModel, HuggingFaceModel
+from hptransfer.roundtrip.nanogpt_mup import CHECKOUT
 from hptransfer.scaling.groups import in_gauge
 from hptransfer.sizes import Size
 from tests.support.exported import llama_target, round_trip, write_export
 from tests.support.nanogpt import CONTEXT, VOCABULARY, nanogpt
+from tests.support.nanogpt_mup import BASE, WIDER, framework, target
 
-BASE = Size(64, 2, 8, 8192)
-WIDER = Size(192, 2, 8, 8192)
 DEEPER = Size(192, 4, 8, 8192)
 CLONE = os.environ.get(CHECKOUT)
 WHO = [
@@ -49,34 +43,6 @@ WHO = [
     pytest.param("code", marks=pytest.mark.skipif(CLONE is None, reason=f"{CHECKOUT} names no clone of nanoGPT-mup")),
 ]
 needs_code = pytest.mark.skipif(CLONE is None, reason=f"{CHECKOUT} names no clone of nanoGPT-mup")
-
-
-def target(
-    parameterization: str = "mup", size: Size = WIDER, options: Options | None = None, schedule: str = "cosine",
-    objections: tuple[str, ...] = (), model: Mapping[str, Any] | None = None, floor: float = 0.1,
-    same_depth: bool = True, **values: Any,
-) -> TargetFile:  # fmt: skip
-    """A nanoGPT's target under the rules that a branch has."""
-    branch = branch_named(parameterization)
-    arguments = {"head_dim": 16, "smaller_writers": branch is MASTER, **(model or {})}
-    section = FactoryModel.model_validate(
-        {
-            "kind": "factory",
-            "factory": "tests.support.nanogpt:nanogpt",
-            "preset": "nanogpt",
-            "context": 32,
-            "arguments": arguments,
-        }
-    )
-    # muP has no rule for the depth, so its base is as deep
-    base = replace(BASE, depth=size.depth) if branch is MASTER and same_depth else BASE
-    made = llama_target(
-        parameterization, base=base, size=size, model=section, options=options or branch.options, objections=objections,
-        **values,
-    )  # fmt: skip
-    assert made.training is not None
-    training = made.training.model_copy(update={"schedule": schedule, "steps": 100, "clip": 0.5, "floor": floor})
-    return made.model_copy(update={"training": training})
 
 
 def of_a_program(**options: bool | str) -> TargetFile:
@@ -169,14 +135,26 @@ def test_a_planted_mistake_is_found_and_named(
     assert found.changed == (FILE,)
 
 
-@pytest.mark.parametrize("who", WHO)
-def test_depth_left_out_is_found(who: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    """CompleteP without its switch: eps, decay and branches are those of muP."""
-    through(who, "completep", request)
-    edits = {FILE: ("depth_alpha_enabled = True\n", "")}
-    found = round_trip(tmp_path, "nanogpt-mup", target("completep", DEEPER), edits)
+#: mistake in CompleteP's depth -> (text, its replacement, quantities that differ)
+SHALLOW = {
+    "no switch": ("depth_alpha_enabled = True\n", "", {"weight_decay", "eps", "multiplier"}),
+    "growth left at 1": ("depth_multiplier = 2.0\n", "", {"eps", "multiplier"}),
+    "another exponent": (
+        "depth_alpha_exp = 1.0\n", "depth_alpha_exp = 0.5\n", {"learning_rate", "eps", "multiplier"},
+    ),
+}  # fmt: skip
 
-    assert {each.quantity for each in found.differences} == {"weight_decay", "eps", "multiplier"}
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("name", list(SHALLOW))
+def test_depth_left_out_is_found(name: str, who: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """CompleteP without its switch has eps, decay and branches of muP; its growth and exponent are compared too."""
+    through(who, "completep", request)
+    old, new, quantities = SHALLOW[name]
+    found = round_trip(tmp_path, "nanogpt-mup", target("completep", DEEPER), {FILE: (old, new)})
+
+    assert {each.quantity for each in found.differences} == quantities
+    assert name == "no switch" or any("depth's growth" in each.cause for each in found.differences)
 
 
 @needs_code
@@ -332,34 +310,6 @@ def test_the_header_says_forced_branch_and_what_is_left() -> None:
 # Through the framework's own model.
 
 
-def module_of(folder: Path) -> ModuleType:
-    """A checkout's model.py."""
-    spec = importlib.util.spec_from_file_location("nanogpt_mup_model", folder / "model.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def framework(folder: Path, export: Path, **changes: Any) -> tuple[nn.Module, torch.optim.Optimizer, dict[str, Any]]:
-    """The framework's model and optimizer, as `train.py` makes them of an exported file."""
-    config = defaults_of(folder)
-    exec(export.read_text(), config)  # noqa: S102  # as its configurator does
-    config |= changes | {"block_size": CONTEXT, "vocab_size": VOCABULARY, "device_type": "cpu"}
-    module = module_of(folder)
-    with contextlib.redirect_stdout(io.StringIO()):
-        names = {field.name for field in fields(module.GPTConfig)}
-        model = module.GPT(module.GPTConfig(**{name: config[name] for name in names}))
-        arguments = [config["weight_decay"], config["learning_rate"], (config["beta1"], config["beta2"])]
-        arguments += [config["adam_eps"]] if "adam_eps" in config else []
-        optimizer = model.configure_optimizers(*arguments, "cpu")
-    for group in optimizer.param_groups:
-        group["lr"] = config["learning_rate"] * group.get("lr_scale", 1.0)
-    return model, optimizer, config
-
-
 def row_of(planned: TargetFile, name: str) -> ParameterGroup:
     """The plan's row of a parameter."""
     (row,) = [group for group in planned.parameters if re.fullmatch(group.pattern, name)]
@@ -432,58 +382,6 @@ def test_logits_and_steps_are_the_plans(
     for name, parameter in ours.named_parameters():
         expected = dict(theirs.named_parameters())[name] * factor_in(planned, name)
         torch.testing.assert_close(parameter, expected, rtol=1e-10, atol=1e-13)
-
-
-WIDTHS = (64, 128, 256, 512)
-#: what is planted
-PLANTED: dict[str, dict[str, Any]] = {
-    "as exported": {},
-    "scaled by hand too": {"learning_rate": "over m"},
-    "the switch is missing": {"mup_enabled": False},
-    "the growth is left at 1": {"mup_width_multiplier": 1.0},
-    "hidden rates not scaled": {"mup_disable_hidden_lr_scaling": True},
-}
-RATE = 0.002
-
-
-def change(model: nn.Module, optimizer: torch.optim.Optimizer) -> float:
-    """How much what the last block writes changes within four steps of one batch, root mean square."""
-    drawn = torch.Generator().manual_seed(1)
-    tokens = torch.randint(VOCABULARY, (8, CONTEXT + 1), generator=drawn)
-    x, y = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-    seen: list[torch.Tensor] = []
-    last = model.get_submodule("transformer.h.1")
-    last.register_forward_hook(lambda _, __, output: seen.append(output.detach().clone()))
-    for step in range(5):
-        loss = model(x, y)[1]
-        if step < 4:
-            loss.backward()
-            optimizer.step()
-            optimizer.zero_grad()
-    return float((seen[-1] - seen[0]).square().mean().sqrt())
-
-
-@needs_code
-@pytest.mark.slow
-@pytest.mark.parametrize("name", list(PLANTED))
-def test_its_coordinate_check_is_flat_and_not_of_a_mistake(
-    name: str, tmp_path: Path, code: Callable[[str], Path]
-) -> None:
-    """The change of the residual stream against the width, 64 to 512, two seeds, in the framework's own training."""
-    points = []
-    for width in WIDTHS:
-        planned = target(size=Size(width, 2, 8, 8192), learning_rate=RATE)
-        export = write_export(tmp_path / str(width), "nanogpt-mup", planned) / FILE
-        edits = {key: RATE * 64 / width if value == "over m" else value for key, value in PLANTED[name].items()}
-        for seed in range(2):
-            torch.manual_seed(seed)
-            model, optimizer, _ = framework(code("master"), export, **edits)
-            points.append((math.log2(width), math.log2(change(model, optimizer))))
-    mean_x, mean_y = (sum(column) / len(points) for column in zip(*points, strict=True))
-    slope = sum((x - mean_x) * (y - mean_y) for x, y in points) / sum((x - mean_x) ** 2 for x, _ in points)
-
-    # the tolerance of hptransfer's own coordinate check
-    assert (abs(slope) < 0.15) == (not PLANTED[name]), slope
 
 
 EDITED = {

@@ -319,7 +319,11 @@ MISTAKES: Mapping[str, tuple[str, str, str]] = {
         "opts=dict(betas=(0.1, 0.2), lr=0.003333333333333333,",
         "all parameters: beta1 0.1, planned 0.9",
     ),
-    "a longer warmup": ("WARMUP = 10 ", "WARMUP = 11 ", "not exactly the plan's: at step "),
+    "a longer warmup": (
+        "WARMUP = 10 ",
+        "WARMUP = 11 ",
+        "at step 9 of 100 the rates are 0.9091 of their peaks",
+    ),
 }
 
 
@@ -329,7 +333,7 @@ def test_a_planted_mistake_is_found_and_named(name: str, tmp_path: Path) -> None
     old, new, said = MISTAKES[name]
     found = round_trip(tmp_path, "olmo-core", lasting(llama_target()), {FILE: (old, new)})
 
-    assert found.holds == (name == "a longer warmup")  # a step is within what schedules may differ by
+    assert not found.holds
     assert said in describe_verification(found)
     assert found.changed == (FILE,)
 

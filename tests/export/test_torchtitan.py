@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -15,6 +17,7 @@ from hptransfer.errors import UsageError
 from hptransfer.export.base import export_target
 from hptransfer.export.torchtitan import FILE
 from hptransfer.parameterization.rules import Options
+from hptransfer.roundtrip._torchtitan_config import configured
 from hptransfer.roundtrip.base import READERS
 from hptransfer.roundtrip.torch import load_module
 from hptransfer.sizes import Size
@@ -440,3 +443,14 @@ def test_the_header_says_forced_and_what_was_not_run() -> None:
 
     assert "FORCED: the check DRIFTS" in text[:600]
     assert "not executed: a step on GPUs" in " ".join(text.replace("#", " ").split())
+
+
+def test_a_stand_in_names_what_to_install() -> None:
+    """After `make install-dev` the trainer of torchtitan cannot be imported."""
+    made = SimpleNamespace(model_spec=object())
+    module: Any = SimpleNamespace(hptransfer_target=Mock(side_effect=[ImportError("No module named 'datasets'"), made]))
+    config, (said,) = configured(module)
+
+    assert config is made
+    assert "No module named 'datasets'" in said
+    assert said.endswith("`pip install torchdata 'datasets<4.8' tensorboard` has it run itself")

@@ -148,13 +148,9 @@ def test_another_beta_is_found(tmp_path: Path) -> None:
     assert found.sentence == "all parameters: beta2 0.999, planned 0.95"
 
 
-EMBEDDING = "  model.embed_tokens.weight:\n    init:\n"
-
-
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (f"{EMBEDDING}      how: scale", f"{EMBEDDING}      how: keep", "the same of each"),
         ("  - model.layers.0.self_attn.q_proj.weight\n", "", "the same of each"),
         ("  - model.layers.0.self_attn.q_proj.weight\n", "  - model.layers.0.self_attn.k_proj.weight\n", "one group"),
         ("      0: 1.0\n", "      0: 0.5\n", "what its formula gives"),
@@ -166,6 +162,14 @@ def test_a_file_that_contradicts_itself_is_refused(old: str, new: str, said: str
     """Groups and parameters, formula and table, patterns and names say the same."""
     with pytest.raises(UsageError, match=said):
         round_trip(tmp_path, "yaml", llama_target(), {"plan.yaml": (old, new)})
+
+
+def test_another_init_in_one_section_is_found(tmp_path: Path) -> None:
+    """Whoever trains by `parameters` would keep an embedding that is to be drawn at another std."""
+    row = "  model.embed_tokens.weight:\n    init:\n      how: "
+    found = round_trip(tmp_path, "yaml", llama_target(), {"plan.yaml": (f"{row}scale", f"{row}keep")})
+
+    assert [each.names for each in found.differences] == [("model.embed_tokens.weight",)]
 
 
 def test_the_header_says_forced() -> None:

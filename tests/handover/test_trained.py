@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hptransfer.handover.trained import Growth, Reading, Trained, differences, value_differences
+from hptransfer.handover.causes import Growth
+from hptransfer.handover.planned_values import run_values
+from hptransfer.handover.trained import Reading, Trained, differences, value_differences
+from tests.support.exported import llama_target
 
 #: width four times, depth three times the base's; base rate 0.01
 GROWTH = Growth(4.0, 3.0, {"learning_rate": 0.01, "weight_decay": 0.1, "eps": 1e-8})
@@ -111,3 +114,13 @@ def test_one_factor_on_every_rate_is_said_once() -> None:
     # two factors are two differences
     other = [used[0], planned[1]]
     assert [each.names for each in differences(planned, Reading(other, ""), growth)] == [("embedding",)]
+
+
+def test_only_what_the_optimizer_reads_is_planned_for_the_run() -> None:
+    """AdamW has no momentum, SGD no betas; the plan has all of them."""
+    adamw, sgd = (run_values(llama_target("mup", optimizer=each, weight_decay=0.0)) for each in ("adamw", "sgd"))
+
+    assert {"beta1", "beta2"} <= set(adamw)
+    assert "momentum" not in adamw
+    assert "momentum" in sgd
+    assert "beta1" not in sgd

@@ -12,6 +12,7 @@ from hptransfer.export.base import EXPORTERS
 from hptransfer.linting.foreign.base import FOREIGN_RULES, document
 from hptransfer.linting.foreign_files import FileLint, lint_file
 from hptransfer.linting.planned import Planned, planned_of, read_planned
+from hptransfer.linting.reading import python
 from hptransfer.testing.foreign_rules import EXAMPLE_PLAN, ForeignRulesConformance
 from tests.support.exported import llama_target, write_export
 from tests.support.plugins import install
@@ -208,7 +209,6 @@ def test_a_fused_attention_of_torchtitan_has_other_names(tmp_path: Path) -> None
     ("name", "text", "said"),
     [
         ("a.json", '{"a": 1}', "nothing in it names one"),
-        ("a.py", "import torchtitan\nimport olmo_core\n", "olmo-core (import olmo_core); torchtitan"),
     ],
 )
 def test_a_file_must_be_of_one_framework(tmp_path: Path, name: str, text: str, said: str) -> None:
@@ -279,3 +279,54 @@ def test_a_plan_of_one_rate_loses_nothing() -> None:
     """Negative control of `several`."""
     assert EXAMPLE_PLAN.several
     assert not replace(EXAMPLE_PLAN, rates={"embedding": (0.01,), "hidden weight": (0.01,)}).several
+
+
+def test_what_was_too_much_to_work_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Python file with more expressions than are followed: a note, and no hang."""
+    monkeypatch.setattr(python, "MOST_EVALUATED", 10)
+    result = lint(tmp_path, "f.py", "\n".join(f"a{i} = {i}" for i in range(20)), framework="torch")
+
+    assert result.notes == (
+        f"{tmp_path / 'f.py'}: not read: values that come after 10 expressions; a setting that may stand there is not "
+        "reported as missing",
+    )
+
+
+TRAINER_AND_SCHEDULER = """import torch
+from transformers import Trainer, TrainingArguments
+
+plan = hptransfer.load_plan("target.yaml")
+optimizer = torch.optim.AdamW(plan.param_groups(model), betas=(0.9, 0.95))
+scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=1e-3, total_steps=100)
+arguments = TrainingArguments("out", adam_beta2=0.95)
+trainer = Trainer(model=model, args=arguments, optimizers=(optimizer, scheduler))
+"""
+
+
+def test_a_program_is_asked_the_rules_of_all_that_it_uses(tmp_path: Path) -> None:
+    """A scheduler of torch that makes all rates one is found beside the Trainer, which marks the file as well."""
+    alone = lint(tmp_path, "train.py", TRAINER_AND_SCHEDULER, framework="torch")
+    found = lint(tmp_path, "train.py", TRAINER_AND_SCHEDULER)
+
+    assert codes(alone)
+    assert set(codes(alone)) <= set(codes(found))
+    assert (found.framework, found.others) == ("huggingface", ("torch",))
+    assert len({(each.place, each.rule) for each in found.errors}) == len(found.errors)
+
+
+def test_all_frameworks_of_a_program_are_named(tmp_path: Path) -> None:
+    """A file that is sound says whose rules were asked; one command is of one framework."""
+    path = tmp_path / "train.py"
+
+    assert lint(tmp_path, "train.py", "import torchtitan\nimport olmo_core\nimport torch\n").sound == (
+        f"{path}: nothing found (olmo-core, torchtitan, torch)"
+    )
+
+
+def test_a_folder_is_refused_with_what_to_name(tmp_path: Path) -> None:
+    """`verify --export` takes folders, `lint` files."""
+    (found,) = lint_file(tmp_path).errors
+
+    assert found.received == f"{tmp_path}: a folder"
+    assert "`FOLDER/*.py`" in str(found.hint)
+    assert "`hptransfer verify --export FOLDER`" in str(found.hint)

@@ -44,8 +44,13 @@ def test_text(capsys: pytest.CaptureFixture[str]) -> None:
 
     output = capsys.readouterr().out
     assert "good.yaml: valid (static)\n" in output
-    assert "warning: weak.yaml:9:3: a ladder of widths should span at least a factor of 8" in output
-    assert "error: bad.yaml:5:10: `training.steps >= 1` must hold\n  received: -1\n" in output
+    assert "warning[HPT200]: weak.yaml:9:3: a ladder of widths should span at least a factor of 8" in output
+    assert (
+        "error[HPT010]: bad.yaml:5:10: `training.steps >= 1` must hold\n"
+        "   5 |   steps: -1\n"
+        "     |          ^^\n"
+        "  received: -1\n"
+    ) in output
     assert output.endswith("3 recipes checked: 2 errors, 1 warning\n")
 
 
@@ -72,8 +77,8 @@ def test_github(folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: p
     validate_command(["weak.yaml", "bad.yaml"], "github")
 
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"::warning file={folder.name}/weak.yaml,line=9,col=3,title=advice/short-ladder::")
-    assert lines[1].startswith(f"::error file={folder.name}/bad.yaml,line=1,col=7,title=recipe/range::")
+    assert lines[0].startswith(f"::warning file={folder.name}/weak.yaml,line=9,col=3,title=HPT200::")
+    assert lines[1].startswith(f"::error file={folder.name}/bad.yaml,line=1,col=7,title=HPT010::")
     assert lines[-1] == "2 recipes checked: 2 errors, 1 warning"
 
 
@@ -87,7 +92,9 @@ def test_data_that_matches_nothing(folder: Path, capsys: pytest.CaptureFixture[s
 
     assert validate_command(["sub/r.yaml"]) == 1
     assert (
-        "error: sub/r.yaml:3:40: `data.files` must match files\n"
+        "error[HPT210]: sub/r.yaml:3:40: `data.files` must match files\n"
+        '   3 | data: {kind: text, files: ["**/*.txt", "here.txt"]}\n'
+        "     |                                        ^^^^^^^^^^\n"
         '  received: "here.txt" matches none\n\n'
         "hint: patterns are relative to the recipe's folder, sub/\n"
     ) in capsys.readouterr().out

@@ -9,9 +9,10 @@ import sys
 import pytest
 import torch
 
-from hptransfer.errors import UsageError
+from hptransfer.errors import MachineError, UsageError
 from hptransfer.models.api import plan
 from hptransfer.models.build import build_model
+from hptransfer.models.huggingface import load_transformers
 from hptransfer.parameterization.gauge import Gauge
 from hptransfer.parameterization.plan import PlannedParameter
 from hptransfer.recipe.model_sections import HuggingFaceModel
@@ -251,3 +252,13 @@ def test_from_the_meta_device() -> None:
     tokens = torch.arange(16).view(2, 8)
 
     torch.testing.assert_close(late(tokens).logits, straight(tokens).logits, rtol=0, atol=0)
+
+
+def test_without_transformers_the_whole_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An extra's name alone is no command."""
+    monkeypatch.setitem(sys.modules, "transformers", None)
+
+    with pytest.raises(MachineError) as raised:
+        load_transformers()
+
+    assert str(raised.value.findings[0].hint).startswith("pip install 'hptransfer[hf]'")

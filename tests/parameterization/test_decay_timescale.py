@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.decay_timescale import DecayTimescale, decay_timescales, timescale_notes
+from hptransfer.parameterization.decay_timescale import DecayTimescale, decay_timescales, share_text, timescale_notes
 from hptransfer.parameterization.plan import Plan, plan
 from hptransfer.parameterization.rules import Options
 from hptransfer.parameterization.tables import Parameterization
@@ -144,7 +144,13 @@ def test_the_note_offers_to_hold_what_moves() -> None:
     (note,) = timescale_notes(timescales(LARGE), held=False)
     (held,) = timescale_notes(timescales(LARGE, decay_timescale="held"), held=True)
 
-    assert "10,000 steps, 1 of the run; 10,000 steps, 2 of the run at the proxy" in note
+    assert "10,000 steps, 1 times the run; 10,000 steps, 2 times the run at the proxy" in note
     assert "`parameterization.decay_timescale: held` keeps the share" in note
     assert "(kept)" in held
     assert "decay_timescale" not in held
+
+
+@pytest.mark.parametrize(("share", "said"), [(25.0, "25 times the run"), (0.25, "0.25 of the run")])
+def test_a_share_above_one_is_a_multiple(share: float, said: str) -> None:
+    """25 of the run would read as steps."""
+    assert share_text(share) == said

@@ -36,14 +36,14 @@ def test_what_is_no_duration(text: str) -> None:
     [
         (
             "time: soon",
-            '12:9 `budget.time` must be a number and a unit: 90s, 30m, 2h or 1d | "soon" (text) | None',
+            '12:9 `budget.time` must be a number and a unit: 90s, 30m, 2h or 1d | "soon" (text) | for example `30m`',
         ),
         ("time: 90", "12:9 `budget.time` must be a number and a unit: 90s, 30m, 2h or 1d | 90 | write 90s"),
         (
             "trial_memory: 4",
             "12:17 `budget.trial_memory` must be a number and a unit: 500MB, 4GB or 1.5GiB | 4 | write 4MB",
         ),
-        ("flops: 0", "12:10 `budget.flops > 0` must hold | 0 | None"),
+        ("flops: 0", "12:10 `budget.flops > 0` must hold | 0 | write a number above 0"),
         ("trial: 3", "12:3 `trial` is not a key of `budget` | None | did you mean `trials`?"),
     ],
 )

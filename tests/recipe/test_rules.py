@@ -63,7 +63,7 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     (
         MLP,
         ("depth: 4}", "depth: 4, tokens: 63}"),
-        ["10:43 `target.tokens` must be enough for one optimizer step | tokens=63, one step takes 64 | tokens co..."],
+        ["10:43 `target.tokens` must be enough for one optimizer step | tokens=63, one step takes 64 | write 64 ..."],
     ),
     (
         MLP,
@@ -100,7 +100,7 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
         ("512]", "512]\n  tokens: [1, 2]"),
         [
             "10:11 `sizes.tokens` must contain the proxy's tokens | [1, 2]; the proxy's is 6400 | add 6400: drift...",
-            "10:11 `sizes.tokens` must be enough for one optimizer step each | 1, one step takes 64 | tokens coun...",
+            "10:11 `sizes.tokens` must be enough for one optimizer step each | 1, one step takes 64 | write 64 or...",
         ],
     ),
     (
@@ -219,12 +219,12 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
     (
         MLP + "check: {octaves: 0.25}\n",
         ("name: small", "name: small"),
-        ["14:18 `octaves >= spacing` must hold | octaves=0.25, spacing=0.5 | the grid needs values on both sides"],
+        ["14:18 `octaves >= spacing` must hold | octaves=0.25, spacing=0.5 | write `octaves: 0.5` or more: ..."],
     ),
     (
         MLP + "check: {coordinate: {steps: [1, 10, 3]}}\n",
         ("name: small", "name: small"),
-        ["14:29 `check.coordinate.steps` must increase strictly | [1, 10, 3] | None"],
+        ["14:29 `check.coordinate.steps` must increase strictly | [1, 10, 3] | write each step once"],
     ),
     (
         GPT,

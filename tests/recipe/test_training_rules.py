@@ -24,12 +24,15 @@ CASES: list[tuple[str, str, str]] = [
         "5:3 exactly one of `steps`, `tokens` and `tokens_per_parameter` must say how long a trial trains"
         " | none of them | add `steps: 1000`",
     ),
-    (MLP, "steps: 100\n  tokens_per_parameter: 0", "6:25 `training.tokens_per_parameter > 0` must hold | 0 | None"),
+    (
+        MLP,
+        "steps: 100\n  tokens_per_parameter: 0",
+        "6:25 `training.tokens_per_parameter > 0` must hold | 0 | write a number above 0",
+    ),
     (
         GPT,
         "tokens: 64",
-        "5:11 `training.tokens` must be enough for one optimizer step | 64, one step takes 4096"
-        " | tokens count predicted positions",
+        "5:11 `training.tokens` must be enough for one optimizer step | 64, one step takes 4096 | write 4096 or more",
     ),
     (
         MLP,
@@ -56,7 +59,7 @@ CASES: list[tuple[str, str, str]] = [
     (
         MLP,
         "steps: 100\n  floor: 1.5",
-        "6:10 `training.floor <= 1` must hold | 1.5 | None",
+        "6:10 `training.floor <= 1` must hold | 1.5 | write 1 or less",
     ),
     (
         MLP,
@@ -72,7 +75,13 @@ CASES: list[tuple[str, str, str]] = [
         MLP,
         "steps: 100\n  schedule: wsd\n  warmup: 0.6\n  decay_share: 0.5",
         "8:16 `warmup + decay_share <= 1` must hold: the decay begins after the warmup"
-        " | warmup=0.6, decay_share=0.5 | None",
+        " | warmup=0.6, decay_share=0.5 | shorten the warmup or the decay",
+    ),
+    (
+        MLP,
+        "steps: 100\n  clip_norm: 1.0",
+        "6:14 `training.clip_norm` must be one of `global`, `scaled` | 1.0"
+        " | write `clip: 1.0`: that is the largest norm, `clip_norm` says of which gradient",
     ),
     (
         MLP,
@@ -83,7 +92,7 @@ CASES: list[tuple[str, str, str]] = [
         MLP,
         "steps: 100\n  batch_size: 8\n  accumulation: 5\n  processes: 2",
         "7:17 `accumulation * processes <= batch_size` must hold: each part of a batch has at least one example"
-        " | accumulation=5, processes=2, batch_size=8 | None",
+        " | accumulation=5, processes=2, batch_size=8 | lower `accumulation`, or raise `batch_size`",
     ),
     (
         MLP,

@@ -26,6 +26,7 @@ def test_document() -> None:
     """All keys are always there."""
     assert as_document(FULL) == {
         "level": "error",
+        "id": None,
         "code": "recipe/range",
         "rule": "`width >= 1` must hold",
         "received": "-3",

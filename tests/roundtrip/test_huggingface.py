@@ -13,12 +13,25 @@ from torch import Tensor, nn
 
 import hptransfer
 from hptransfer.artifacts.target import TargetFile, TrainingRecord
+from hptransfer.errors import UsageError
 from hptransfer.models.applied_plan import AppliedPlan
 from hptransfer.models.logit_scale import scale_logits
 from hptransfer.roundtrip.torch import load_module
 from hptransfer.sizes import Size
 from tests.support.exported import LLAMA, TARGET, llama_target, round_trip, write_export
-from tests.support.huggingface_exports import GPT2, GRANITE, QWEN2, TIED_LLAMA, Windows, with_training, written
+from tests.support.huggingface_exports import (
+    BAMBA,
+    FALCON_H1,
+    GPT2,
+    GRANITE,
+    MAMBA2,
+    QWEN2,
+    RWKV,
+    TIED_LLAMA,
+    Windows,
+    with_training,
+    written,
+)
 
 transformers = pytest.importorskip("transformers", reason="needs the extra `hf`")
 accelerate = pytest.importorskip("accelerate", reason="Trainer needs it")
@@ -306,3 +319,23 @@ def test_a_checkpoint_has_no_factor_until_it_is_called_again(tmp_path: Path) -> 
     module.multiply_logits(loaded)
     torch.testing.assert_close(loaded(input_ids=tokens).logits, before, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(copy.deepcopy(model)(input_ids=tokens).logits, before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("model", [FALCON_H1, MAMBA2, BAMBA, RWKV], ids=lambda model: model.config)
+def test_starts_that_are_computed_are_read_back(model: Any, tmp_path: Path) -> None:
+    """A_log, steps of time and decays, which no plan changes, are made by the same operations as in their code."""
+    target = llama_target("mup", size=WIDE, model=model)
+    assert {group.init for group in target.parameters} >= {"kept"}
+    found = round_trip(tmp_path, "huggingface", target)
+
+    assert found.differences == ()
+    assert found.parameters > 20
+
+
+def test_another_computed_start_is_found_and_named(tmp_path: Path) -> None:
+    """A_log from another number on: nothing but its operations says so, since there is no std to compare."""
+    edit = "    init_(model)\n    model.model.layers[1].mamba.A_log.data.copy_(torch.log(torch.arange(2, 14)))\n"
+    edits = {"hptransfer_hf.py": ("    init_(model)\n", edit)}
+
+    with pytest.raises(UsageError, match=r"must start .*layers\.1\.mamba\.A_log by other operations than the model's"):
+        round_trip(tmp_path, "huggingface", llama_target("mup", size=WIDE, model=FALCON_H1), edits)

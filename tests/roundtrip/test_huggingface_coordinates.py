@@ -40,7 +40,9 @@ MISTAKES: dict[str, Any] = {
 }
 
 
-def checked(folder: Path, mistake: str, widths: tuple[int, ...] = (64, 128, 256)) -> CoordinateJudgement:
+def checked(
+    folder: Path, mistake: str, widths: tuple[int, ...] = (64, 128, 256), seeds: int = 3
+) -> CoordinateJudgement:
     """Trainer's runs at several widths and seeds, watched in their first steps."""
     record = folder / "coordinates.jsonl"
     probe = Text(8, first=1000).tokens
@@ -50,7 +52,7 @@ def checked(folder: Path, mistake: str, widths: tuple[int, ...] = (64, 128, 256)
         edits = MISTAKES[mistake](width / 64)
         written = write_export(folder / str(width), "huggingface", target, edits)
         module = load_module(written / "hptransfer_hf.py")
-        for seed in range(3):
+        for seed in range(seeds):
             args = module.training_arguments(
                 output_dir=str(folder / "out"), max_steps=10, seed=seed, disable_tqdm=True, save_strategy="no"
             )
@@ -71,18 +73,16 @@ def checked(folder: Path, mistake: str, widths: tuple[int, ...] = (64, 128, 256)
     return judge_coordinate_files([record])
 
 
-def test_what_was_written_is_flat(tmp_path: Path) -> None:
-    """The project's own check does not fail, and no layer's change goes as a power of the width beyond 0.15.
+def test_what_was_written_holds(tmp_path: Path) -> None:
+    """Every layer's change, the logits' too, is seen not to depend on the width, at steps 1, 3 and 10.
 
-    The power is that of tests/models/test_llama_coordinates.py, whose check of a Llama leaves out a random readout's
-    logits as well. Three widths and seeds are too few for HOLDS.
+    Of 16 seeds that were trained at these widths, the first 3 leave 12 rows open, 4 two, and 6 or more none; of three
+    widths, 12 seeds or more leave none.
     """
-    found = checked(tmp_path, "none")
+    found = checked(tmp_path, "none", (64, 128, 256, 512), seeds=8)
 
-    assert found.verdict is not RowVerdict.FAILS, found.reports[0].sentence
-    slopes = {f"{row.layer}@{row.step}": row.slope for row in found.reports[0].rows if row.layer != "lm_head"}
-    assert len(slopes) == 3 * (1 + 2 * 8)
-    assert max(map(abs, slopes.values())) <= 0.15, slopes
+    assert found.verdict is RowVerdict.HOLDS, found.reports[0].sentence
+    assert len([row for row in found.reports[0].rows if row.judged]) == 3 * (2 + 2 * 8)
 
 
 @pytest.mark.parametrize("mistake", [name for name in MISTAKES if name != "none"])

@@ -53,13 +53,62 @@ def test_layers_of_torch_are_followed_by_name() -> None:
 
 
 def test_what_cannot_be_followed_is_said() -> None:
-    """An orthogonal start is no draw with factors; half a matrix drawn otherwise has no one std."""
+    """Half a matrix drawn otherwise has no one std."""
     with recorded_init() as record:
         layer = nn.Linear(8, 8)
         with torch.no_grad():
             layer.weight[:4].normal_(std=3.0)
         with pytest.raises(UsageError, match="made of draws and factors"):
             record.stds(layer)
+
+
+@pytest.mark.parametrize("shape", [(300, 40), (40, 300)])
+def test_an_orthogonal_start_has_a_std(shape: tuple[int, int]) -> None:
+    """Torch leaves tensors of the meta device alone, where the std before would be taken for it."""
+    torch.manual_seed(0)
+    drawn = nn.init.orthogonal_(torch.empty(shape), gain=2.0)
+    with recorded_init() as record:
+        there = nn.init.orthogonal_(nn.init.normal_(torch.empty(shape), std=0.02), gain=2.0)
+
+    # squares of 40 unit vectors of 300 numbers: exact but for the mean's square
+    assert record.std_of(there) == pytest.approx(float(drawn.std()), rel=1e-3)
+
+
+def _made(start: Callable[[nn.Linear], Tensor]) -> str:
+    with recorded_init() as record, torch.no_grad():
+        layer = nn.Linear(8, 8)
+        layer.bias.copy_(start(layer))
+        return record.followed(layer)["bias"].made
+
+
+COMPUTED: dict[str, Callable[[nn.Linear], Tensor]] = {
+    "arange": lambda _: torch.log(torch.arange(1, 9)),
+    "other numbers": lambda _: torch.log(torch.arange(2, 10)),
+    "another operation": lambda _: torch.exp(torch.arange(1, 9)),
+    "literal": lambda _: torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]).sqrt(),
+    "another literal": lambda _: torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 9.0]).sqrt(),
+    "of a draw": lambda _: torch.exp(torch.rand(8) * 3.0).clamp(min=1e-4),
+    "of another draw": lambda _: torch.exp(torch.rand(8) * 4.0).clamp(min=1e-4),
+    "a view": lambda layer: layer.weight[0].log(),
+    "another view": lambda layer: layer.weight[1].log(),
+}
+
+
+def test_computed_starts_are_told_apart_by_what_made_them() -> None:
+    """Each is like itself, built anew, and like no other."""
+    digests = {name: _made(start) for name, start in COMPUTED.items()}
+
+    assert digests == {name: _made(start) for name, start in COMPUTED.items()}
+    assert len({*digests.values(), ""}) == len(COMPUTED) + 1
+
+
+def test_a_start_of_unknown_numbers_is_like_no_other() -> None:
+    """Memory as it was found may hold anything, and of a part that was written the rest is not known."""
+    assert _made(lambda _: torch.empty(8).log()) == ""
+    with recorded_init() as record, torch.no_grad():
+        layer = nn.Linear(8, 8)
+        layer.bias[:4].copy_(torch.arange(4))
+        assert record.followed(layer)["bias"].made == ""
 
 
 def test_only_a_row_for_padding_may_be_zero_in_a_draw() -> None:

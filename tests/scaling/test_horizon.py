@@ -150,7 +150,7 @@ def test_the_timescale_of_decay_is_printed_for_proxy_and_target(
     assert (record["steps"], record["share"]) == (pytest.approx(320), pytest.approx(2.0))
     assert (record["proxy_steps"], record["proxy_share"]) == (pytest.approx(320), pytest.approx(32.0))
     text = capsys.readouterr().out
-    assert "weight decay averages over 2 of the run, at the proxy 32 (320 steps): embedding" in text
+    assert "weight decay averages over 2 times the run, at the proxy 32 (320 steps): embedding" in text
 
 
 def test_held_decay_stays_with_the_timescale_though_the_rate_is_moved(tmp_path: Path) -> None:

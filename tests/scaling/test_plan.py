@@ -58,14 +58,14 @@ def test_a_line_has_values_and_rule(recipe: str, capsys: pytest.CaptureFixture[s
 def test_decays_timescale_is_printed_for_proxy_and_size(recipe: str, capsys: pytest.CaptureFixture[str]) -> None:
     """1 / (0.01 * 0.1) is 1,000 steps; the proxy's 320 tokens are 10 steps, the target's batch of 8 leaves 5."""
     text = " ".join(printed(capsys, recipe).split())
-    said = "1,000 steps, 200 of the run; 1,000 steps, 100 of the run at the proxy"
+    said = "1,000 steps, 200 times the run; 1,000 steps, 100 times the run at the proxy"
 
     assert said in text
     assert "`parameterization.decay_timescale: held` keeps the share" in text
     assert said in " ".join(json.loads(printed(capsys, recipe, as_json=True))["notes"])
     Path(recipe).write_text(RECIPE.replace("{name: completep}", "{name: completep, decay_timescale: held}"))
     held = printed(capsys, recipe)
-    assert "500 steps, 100 of the run (kept); 1,000 steps, 100 of the run at the proxy" in " ".join(held.split())
+    assert "500 steps, 100 times the run (kept); 1,000 steps, 100 times the run at the proxy" in " ".join(held.split())
     # m_in is 4, m_L of writers 4, m_B is 2: 0.1 * 4 * 4 * 2
     assert " 3.2 " in next(line for line in held.splitlines() if line.startswith("blocks.*.down"))
     Path(recipe).write_text(RECIPE.replace("weight_decay: 0.1", "weight_decay: 0.0"))

@@ -8,8 +8,9 @@ import re
 import numpy as np
 import pytest
 
-from hptransfer.search.rounds import EFFICIENCY, MISFIT, TYPICAL_CURVATURE, advice, expected_power
+from hptransfer.search.rounds import EFFICIENCY, MISFIT, TYPICAL_CURVATURE, advice, expected_power, found_power
 from hptransfer.search.space import Axis, Space
+from tests.support.searches import recommended, trial
 
 #: the recipe's default criterion of regret
 GOAL = 0.0025
@@ -73,3 +74,31 @@ def test_the_chance_is_what_searches_reached(dimensions: int, noise: float, meas
     axes = tuple(Axis(name, *ends, True) for name, ends in zip(names, ranges, strict=True))
 
     assert expected_power(Space(axes[:dimensions]), 16, GOAL, noise).chance == pytest.approx(measured, abs=0.15)
+
+
+def test_without_measured_noise_spread_and_chance_are_those_of_the_interval() -> None:
+    """A normal vertex is within a plateau of half-width w with probability erf(w / (s sqrt(2)))."""
+    space = Space((Axis("learning_rate", 2**-12, 2**-4, True),))
+    runs = [trial(space, (x,), loss) for x, loss in ((-12.0, 4.2325), (-10.0, 2.9599), (-8.0, 2.6597), (-4.0, 2.9202))]
+    found = recommended(space, runs)
+    power = found_power(space, 4, GOAL, found)
+    (low, high), (first, last) = found.intervals["learning_rate"], found.plateaus["learning_rate"]
+    assert low is not None
+    assert high is not None
+    spread = math.log2(high / low) / 3.92
+
+    assert power.noise_from == "assumed"
+    assert power.noise == 0.003
+    assert power.octaves == pytest.approx(spread, rel=1e-6)
+    assert power.chance == pytest.approx(math.erf(math.log2(last / first) / 2 / spread / math.sqrt(2)), rel=1e-6)
+
+
+def test_an_open_interval_has_no_spread() -> None:
+    """The lowest run lies at the end of the range: how far off the optimum is nobody knows."""
+    space = Space((Axis("learning_rate", 2**-12, 2**-4, True),))
+    runs = [trial(space, (x,), 2 - 0.1 * x) for x in (-12.0, -10.0, -8.0, -4.0)]
+    power = found_power(space, 4, GOAL, recommended(space, runs))
+
+    assert power.octaves is None
+    assert power.misses_goal
+    assert power.sentence.endswith("leave open where the bottom of the bowl is: too few lie near it")

@@ -19,8 +19,9 @@ from hptransfer.search.space import Space
 from hptransfer.search.surrogate import Surrogate, fit_surrogate
 from hptransfer.statistics.arrays import Array
 from hptransfer.trials.trial import TrialState
-from tests.support.searches import LINE, PLANE, recommended, searched, trial
+from tests.support.searches import LINE, PLANE, bowl, recommended, searched, trial
 
+LONG = Space.of({"learning_rate": Range(low=2**-12, high=2**-4)})
 WIDE = Space.of({"learning_rate": Range(low=2**-12, high=2**-2), "init_scale": Range(low=0.125, high=8.0)})
 
 
@@ -230,3 +231,45 @@ def test_intervals_hold_the_bottom_of_lopsided_bowls(noise: float) -> None:
         held += (low is None or low <= 2**x) and (high is None or 2**x <= high)
 
     assert held >= 10
+
+
+#: (log2 of the rate, loss) of four runs of one seed of a small Llama
+FOUR = ((-12.0, 4.232451513409615), (-10.0, 2.959919959306717), (-8.0, 2.659732088446617), (-4.0, 2.9202307760715485))
+
+
+def test_as_few_trials_as_coefficients_measure_no_noise() -> None:
+    """Four runs had a noise of nine nats; it is assumed, and loss, interval and plateau follow from that."""
+    found = recommended(LONG, [trial(LONG, (x,), loss) for x, loss in FOUR])
+    low, high = found.intervals["learning_rate"]
+    first, last = found.plateaus["learning_rate"]
+
+    assert not found.has_noise
+    assert low is not None
+    assert high is not None
+    assert low < first < found.values["learning_rate"] < last < high
+    assert found.loss == pytest.approx(2.66, abs=0.05)  # by nine nats of noise it was 0.11 below the lowest run
+    assert "by how much too few trials show" in found.reason("nats")
+    assert " nats below it)" in found.reason("nats")
+
+
+def test_enough_trials_of_one_seed_measure_noise() -> None:
+    """Nine runs on a parabola, where the same four measured nothing."""
+    runs = [trial(LONG, (float(x),), 2 + 0.01 * (x + 8) ** 2) for x in range(-12, -3)]
+
+    assert recommended(LONG, runs).has_noise
+    assert not recommended(LONG, runs[::3]).has_noise
+
+
+def test_blown_up_trials_measure_no_noise() -> None:
+    """Of nine trials four train: the others say where training ends, and nothing of its noise."""
+    runs = [trial(LONG, (float(x),), 2 + 0.01 * (x + 10) ** 2 if x < -8 else math.inf) for x in range(-12, -3)]
+
+    assert not recommended(LONG, runs).has_noise
+
+
+def test_a_plane_of_few_trials_measures_no_noise() -> None:
+    """Nine coefficients of a lopsided bowl that breaks off, nine trials."""
+    plane = searched(PLANE, bowl, 9)
+
+    assert not recommended(PLANE, plane).has_noise
+    assert recommended(PLANE, searched(PLANE, bowl, 12)).has_noise

@@ -26,6 +26,18 @@ GPT2 = section("gpt2", n_embd=64, n_layer=2, n_head=4, n_positions=64, vocab_siz
 QWEN2 = section("qwen2", **{**LLAMA.settings, "tie_word_embeddings": True})
 #: a configuration with factors of its own
 GRANITE = section("granite", **LLAMA.settings)
+_HYBRID = {**LLAMA.settings, "head_dim": 16}
+#: state-space layers, whose A_log is computed and not drawn: log of 1, 2, ... heads
+FALCON_H1 = section(
+    "falcon_h1", **_HYBRID, mamba_d_ssm=64, mamba_n_heads=4, mamba_d_head=16, mamba_d_state=16, mamba_n_groups=1
+)
+#: likewise, and steps of time whose logarithm is drawn
+MAMBA2 = section(
+    "mamba2", hidden_size=64, num_hidden_layers=2, vocab_size=256, state_size=16, num_heads=8, head_dim=16, n_groups=1
+)
+BAMBA = section("bamba", **LLAMA.settings, mamba_n_heads=8, mamba_d_head=16, mamba_d_state=16, mamba_n_groups=1)
+#: orthogonal draws, and constants that are lists of numbers
+RWKV = section("rwkv", hidden_size=64, num_hidden_layers=2, vocab_size=256, context_length=64)
 TIED_LLAMA = section("llama", **{**LLAMA.settings, "tie_word_embeddings": True})
 
 

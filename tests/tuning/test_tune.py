@@ -369,3 +369,13 @@ def test_any_sampler_is_recorded_with_its_arguments(tmp_path: Path, sampler: str
     assert result.search["sampler"] == sampler
     assert optuna.load_study(study_name=name, storage=storage).user_attrs["search"] == result.search
     assert math.log2(result.recommended["learning_rate"]) == pytest.approx(-6, abs=1)
+
+
+def test_too_few_trials_say_that_noise_is_assumed(tmp_path: Path) -> None:
+    """Four trials: the warning says so, and the power is that of the interval."""
+    result = tuned(tmp_path, {"noise": 0.01}, trials=4)
+
+    assert result.power.noise_from == "assumed"
+    assert any(each.startswith("too few trials to measure noise: assumed 0.3% of the loss") for each in result.warnings)
+    assert "octaves" not in " ".join(result.warnings) or result.power.octaves is not None
+    assert (result.power.octaves or 0) < 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import operator
 import warnings
@@ -15,8 +16,12 @@ from hptransfer.errors import Place, UsageError
 from hptransfer.linting.reading.settings import ForeignFile, Setting, Value
 from hptransfer.linting.reading.text import shown
 
-#: largest exponent and number of characters that are worked out
+#: bits of an integer that is worked out; it has a float
 _LARGEST = 1000
+#: expressions within one another that are worked out
+_DEEPEST = 20
+#: nodes of one file whose values are worked out, by all rules together; a configuration asks for some thousands
+MOST_EVALUATED = 1_000_000
 
 
 def read_python_file(text: str, path: str) -> ForeignFile:
@@ -43,7 +48,7 @@ def read_python_file(text: str, path: str) -> ForeignFile:
         Setting(name, module.value(node), module.source(node), module.place(target), module.known(node), node=node)
         for target, name, node in module.assigned
     )
-    return ForeignFile(path, "python", text, settings, tree=tree)
+    return ForeignFile(path, "python", text, settings, tree=tree, kept={"module": module})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,15 +88,26 @@ class Call:
 
 @dataclass
 class Module:
-    """A file's tree, asked by rules."""
+    """A file's tree, asked by rules.
+
+    Attributes:
+        tree: of the whole module.
+        path: as it was named, for places.
+        text: of the whole file.
+        calls: in the order of the file.
+        assigned: target, name and expression of each assignment at the top.
+        evaluated: nodes whose value was worked out until now; beyond `MOST_EVALUATED` none is known.
+    """
 
     tree: ast.Module
     path: str
     text: str
     calls: list[Call] = field(init=False)
     assigned: list[tuple[ast.AST, str, ast.expr]] = field(init=False)
+    evaluated: int = field(init=False, default=0)
     _values: dict[str, ast.expr] = field(init=False)
-    _rows: list[str] = field(init=False)
+    _named: dict[str, Value] = field(init=False)
+    _rows: _Rows = field(init=False)
     _by_node: dict[int, Call] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -113,8 +129,19 @@ class Module:
             elif isinstance(node, ast.arg):
                 bound[node.arg] += 2
         self._values = {name: value for _, name, value in self.assigned if bound[name] == 1}
-        self._rows = self.text.split("\n")
+        self._rows = _Rows(self.text)
         self._by_node = {id(call.node): call for call in self.calls}
+        # in the order of the file, so that each name is worked out once, from those above it
+        self._named = {}
+        for name, value in self._values.items():
+            self._named[name] = self.value(value)
+
+    @property
+    def unread(self) -> tuple[str, ...]:
+        """What was not worked out because there is too much of it, a sentence; empty where all was."""
+        if self.evaluated <= MOST_EVALUATED:
+            return ()
+        return (f"values that come after {MOST_EVALUATED:,} expressions",)
 
     def call_of(self, node: ast.AST) -> Call | None:
         """The call that a node is; None where it is none."""
@@ -123,20 +150,13 @@ class Module:
     def place(self, node: ast.AST) -> Place:
         """Where a node begins."""
         line = getattr(node, "lineno", 1)
-        offset = getattr(node, "col_offset", 0)
-        rows = self._rows
-        row = rows[line - 1].encode()[:offset].decode(errors="ignore") if line <= len(rows) else ""
-        return Place(self.path, line, len(row) + 1)
+        return Place(self.path, line, self._rows.column(line, getattr(node, "col_offset", 0)))
 
     def source(self, node: ast.AST) -> str:
         """What a node is written as, at most a line of it."""
-        rows = self._rows
         line, end = getattr(node, "lineno", 1), getattr(node, "end_lineno", 1)
-        if line > len(rows):
-            return ""
-        row = rows[line - 1].encode()
         stop = getattr(node, "end_col_offset", None) if line == end else None
-        return row[getattr(node, "col_offset", 0) : stop].decode(errors="ignore").strip()
+        return self._rows.part(line, getattr(node, "col_offset", 0), stop).strip()
 
     def known(self, node: ast.AST | None) -> bool:
         """Whether the value of an expression is known without running it."""
@@ -145,13 +165,13 @@ class Module:
     def value(self, node: ast.AST | None, depth: int = 0) -> Value:
         """The value of an expression that is constant; None where it is not, or is None itself."""
         found: Value = None
-        if depth > 20:
+        if depth > _DEEPEST or not self._within(1):
             return found
         match node:
             case ast.Constant(value=bool() | int() | float() | str() as value):
                 found = value if not isinstance(value, int) or value.bit_length() < _LARGEST else None
             case ast.Name(id=name):
-                found = self.value(self._values.get(name), depth + 1)
+                found = self._named.get(name)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 found = _worked_out(0, ast.Sub(), self.value(operand, depth + 1))
             case ast.BinOp(left=left, op=operation, right=right):
@@ -171,9 +191,11 @@ class Module:
         if isinstance(node, ast.Name):
             node = self._values.get(node.id)
         if isinstance(node, ast.Call) and _dotted(node.func) == "dict":
+            if node.args or not self._within(len(node.keywords)):
+                return None
             entries = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg is not None}
-            return None if node.args or len(entries) < len(node.keywords) else entries
-        if not isinstance(node, ast.Dict):
+            return entries if len(entries) == len(node.keywords) else None
+        if not isinstance(node, ast.Dict) or not self._within(len(node.keys)):
             return None
         found: dict[str, ast.expr] = {}
         for key, value in zip(node.keys, node.values, strict=True):
@@ -188,11 +210,43 @@ class Module:
             node = self._values.get(node.id)
         if not isinstance(node, ast.List | ast.Tuple) or any(isinstance(each, ast.Starred) for each in node.elts):
             return None
-        return list(node.elts)
+        return list(node.elts) if self._within(len(node.elts)) else None
+
+    def _within(self, nodes: int) -> bool:
+        """Whether so many more may be worked out."""
+        self.evaluated += nodes
+        return self.evaluated <= MOST_EVALUATED
 
     def named(self, *names: str) -> Iterator[Call]:
         """Calls of what has one of these names behind its last dot, in the order of the file."""
         return (call for call in self.calls if call.last in names)
+
+
+class _Rows:
+    """Lines of a text by the offsets that `ast` gives, bytes of UTF-8; each line is looked at once, however long."""
+
+    def __init__(self, text: str) -> None:
+        self._rows = text.split("\n")
+        self._encoded: dict[int, tuple[bytes, list[int] | None]] = {}
+
+    def column(self, line: int, offset: int) -> int:
+        """The column, from 1, of a byte of a line, from 0."""
+        _, columns = self._row(line)
+        return offset + 1 if columns is None else columns[min(offset, len(columns) - 1)] + 1
+
+    def part(self, line: int, start: int, stop: int | None) -> str:
+        """The text between two bytes of a line; "" beyond the last line."""
+        return self._row(line)[0][start:stop].decode(errors="ignore")
+
+    def _row(self, line: int) -> tuple[bytes, list[int] | None]:
+        """A line's bytes, and per byte how many characters begin before it; None where each is a character."""
+        if line not in self._encoded:
+            row = self._rows[line - 1] if line <= len(self._rows) else ""
+            encoded = row.encode()
+            begins = (byte & 0xC0 != 0x80 for byte in encoded)
+            counts = None if row.isascii() else [0, *itertools.accumulate(begins)]
+            self._encoded[line] = encoded, counts
+        return self._encoded[line]
 
 
 def module_of(file: ForeignFile) -> Module | None:
@@ -266,6 +320,8 @@ def _worked_out(left: Value, operation: ast.operator, right: Value) -> Value:
         found = None if worked is None else worked(left, right)
     except (ArithmeticError, TypeError, ValueError):
         return None
+    if isinstance(found, int) and found.bit_length() >= _LARGEST:
+        return None  # a square of a square of a square is soon more than fits in memory
     return found if isinstance(found, int | float) else None
 
 

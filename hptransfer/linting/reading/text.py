@@ -22,6 +22,12 @@ def foreign_text(path: Path) -> str:
     Raises:
         UsageError: it cannot be read, is no regular file, too long, or no UTF-8 text.
     """
+    if _is_folder(path):
+        raise UsageError(
+            "a configuration must be a file",
+            received=f"{path}: a folder",
+            hint="name its files, for example `FOLDER/*.py`; `hptransfer verify --export FOLDER` takes an export whole",
+        )
     try:
         content = bounded_content(path, MAX_BYTES)
     except (OSError, ValueError) as error:  # ValueError: a path with a null byte
@@ -35,6 +41,14 @@ def foreign_text(path: Path) -> str:
     if "\0" in text:
         raise UsageError("a configuration must be UTF-8 text", received=f"{path}: a null byte")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether there is a folder at a path; a path that cannot be one is none."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def shown(text: object, most: int = _SHOWN) -> str:

@@ -10,6 +10,7 @@ from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.model_sections import ExternalModel
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.trainers.base import TRAINERS, require_trainable
 
 
@@ -49,6 +50,24 @@ RULES = (
         "a command's files are there, and its configuration's template has the keys that are set",
         _files,
         level="error",
+        explanation=Explanation(
+            "HPT230",
+            "The program would fail in every trial, or ignore what it was told.",
+            "put the files where the recipe names them, or correct the names",
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}\n'
+                "  files: [none.py]"
+            ),
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}'
+            ),
+            at="^files",
+            base="command",
+        ),
     ),
     FunctionRule(
         "recipe/command-takes",
@@ -56,5 +75,25 @@ RULES = (
         _plan,
         level="error",
         at="shapes",
+        explanation=Explanation(
+            "HPT310",
+            "What the plan sets and the program never gets is trained at the program's own default, at every size.",
+            "send the values that the message names, or `accepts: [plan]` where the program reads the plan by itself",
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}\n'
+                "model: {kind: mlp}\n"
+                "data: {kind: stdlib-text}\n"
+                "parameterization: {name: mup}"
+            ),
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}'
+            ),
+            at="^command",
+            base="command",
+        ),
     ),
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hptransfer.errors import Finding
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.sizes import AXES, LADDERS
 
 LADDER_SPAN = 8
@@ -36,14 +37,14 @@ def _small_base(loaded: LoadedRecipe) -> Iterator[Finding]:
     width = loaded.recipe.sizes.base.width
     if width < SMALL_BASE:
         rule = f"the base width should be at least {SMALL_BASE}"
-        hint = "small widths are far from the limit the rules come from, so their optimum misleads"
+        hint = f"write {SMALL_BASE} or more: small widths are far from the limit the rules come from"
         yield Finding(rule, str(width), hint, loaded.place(("sizes", "base", "width")))
 
 
 def _single_seed(loaded: LoadedRecipe) -> Iterator[Finding]:
     seeds = loaded.recipe.check.seeds
     if seeds < 2:
-        rule, hint = "the check should use at least 2 seeds", "one seed cannot tell drift from noise"
+        rule, hint = "the check should use at least 2 seeds", "write `seeds: 2`: one seed cannot tell drift from noise"
         yield Finding(rule, str(seeds), hint, loaded.place(("check", "seeds")))
 
 
@@ -52,7 +53,39 @@ RULES = (
         "advice/short-ladder",
         f"a ladder of widths spans at least a factor of {LADDER_SPAN}, any other has at least 3 sizes",
         _short_ladder,
+        explanation=Explanation(
+            "HPT200",
+            "Over less the drift hides in the noise of the optima, and two points show no curvature.",
+            "add a larger size to the ladder",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128]\n  target: {width: 1024, depth: 4}",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="^widths",
+        ),
     ),
-    FunctionRule("advice/small-base", f"the base width is at least {SMALL_BASE}", _small_base),
-    FunctionRule("advice/single-seed", "the check uses at least 2 seeds", _single_seed),
+    FunctionRule(
+        "advice/small-base",
+        f"the base width is at least {SMALL_BASE}",
+        _small_base,
+        explanation=Explanation(
+            "HPT201",
+            "Small widths are far from the limit that the rules come from, so their optimum misleads.",
+            "write a base width of at least 64, and ladder and target with it",
+            "sizes:\n  base: {width: 32, depth: 2}\n  widths: [32, 64, 128, 256]\n  target: {width: 1024, depth: 4}",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="^width: 32",
+        ),
+    ),
+    FunctionRule(
+        "advice/single-seed",
+        "the check uses at least 2 seeds",
+        _single_seed,
+        explanation=Explanation(
+            "HPT202",
+            "One seed cannot tell drift from noise.",
+            "write `seeds: 2` or more",
+            "check: {seeds: 1}",
+            "check: {seeds: 2}",
+            at="^seeds",
+        ),
+    ),
 )

@@ -10,6 +10,7 @@ from hptransfer.data.tokens import TokenFiles
 from hptransfer.errors import Finding
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.rule_text import Explanation
 
 
 def _no_data(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -26,4 +27,19 @@ def _no_data(loaded: LoadedRecipe) -> Iterator[Finding]:
         yield Finding(f"`data.{key}` must match files", f'"{pattern}" matches none', hint, place)
 
 
-RULES = (FunctionRule("recipe/no-data", "each pattern of files in `data` matches a file", _no_data, level="error"),)
+RULES = (
+    FunctionRule(
+        "recipe/no-data",
+        "each pattern of files in `data` matches a file",
+        _no_data,
+        level="error",
+        explanation=Explanation(
+            "HPT210",
+            "Every command that trains would end before the first trial.",
+            "name files that are there, relative to the recipe's folder",
+            "data: {kind: text, files: [none.txt]}",
+            "data: {kind: text, files: ['*.yaml']}",
+            at="^none.txt",
+        ),
+    ),
+)

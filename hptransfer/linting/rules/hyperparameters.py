@@ -9,6 +9,7 @@ from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.registered import unread
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.training import NO_SUCH_PART
 
 #: of roles; `adam_learning_rate`, the ratio of two optimizers' rates, leaves one of them as it is
@@ -40,6 +41,43 @@ def _redundant(loaded: LoadedRecipe) -> Iterator[Finding]:
 
 
 RULES = (
-    FunctionRule("advice/no-effect", "what `training` sets is read by the optimizer", _no_effect),
-    FunctionRule("advice/redundant", "no searched hyperparameter can be traded exactly against the others", _redundant),
+    FunctionRule(
+        "advice/no-effect",
+        "what `training` sets is read by the optimizer",
+        _no_effect,
+        explanation=Explanation(
+            "HPT220",
+            "The optimizer does not read it; whoever reads the recipe believes otherwise.",
+            "delete the line",
+            "training:\n  steps: 100\n  momentum: 0.5",
+            "training:\n  steps: 100\n  optimizer: sgd\n  momentum: 0.5",
+            at="^momentum",
+        ),
+    ),
+    FunctionRule(
+        "advice/redundant",
+        "no searched hyperparameter can be traded exactly against the others",
+        _redundant,
+        explanation=Explanation(
+            "HPT221",
+            "Along the line on which they cancel all values train alike, so the optimum is not determined.",
+            "leave one of them out of `tune.space`",
+            (
+                "tune:\n"
+                "  space:\n"
+                "    learning_rate: {low: 1e-4, high: 1e-1}\n"
+                "    readout_init: {low: 0.1, high: 10}\n"
+                "    readout_learning_rate: {low: 0.1, high: 10}\n"
+                "    output_multiplier: {low: 0.1, high: 10}"
+            ),
+            (
+                "tune:\n"
+                "  space:\n"
+                "    learning_rate: {low: 1e-4, high: 1e-1}\n"
+                "    readout_init: {low: 0.1, high: 10}\n"
+                "    readout_learning_rate: {low: 0.1, high: 10}"
+            ),
+            at="^output_multiplier",
+        ),
+    ),
 )

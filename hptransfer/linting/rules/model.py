@@ -9,6 +9,7 @@ from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.registry import look_in
 
 _KNOWN = "it must be known what `forward` does: factors, norms behind residual writers, attention's scale"
@@ -74,6 +75,17 @@ RULES = (
         _cannot_be_planned,
         level="error",
         at="shapes",
+        explanation=Explanation(
+            "HPT300",
+            (
+                "What cannot be built or planned cannot be trained; whether it can is known without "
+                "memory, on the meta device."
+            ),
+            "make the model as the message says; docs/models.md shows how",
+            "model: {kind: factory, factory: 'nowhere_at_all:build'}",
+            "model: {kind: mlp}",
+            at="^model",
+        ),
     ),
     FunctionRule(
         "recipe/forward",
@@ -81,5 +93,17 @@ RULES = (
         "grow, norms behind residual writers, sizes that move by themselves",
         _left_out,
         at="shapes",
+        explanation=Explanation(
+            "HPT301",
+            "A factor of the size that no plan knows moves the optimum along the ladder.",
+            "leave `probe` out, so that one run of the model shows what `forward` does",
+            "model:\n"
+            "  kind: factory\n"
+            "  factory: 'hptransfer.models.gpt:Gpt'\n"
+            "  arguments: {context: 16, head_dim: 16}\n"
+            "  probe: false",
+            "model: {kind: mlp}",
+            at="^probe",
+        ),
     ),
 )

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 
 from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, Model
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.schema import (
     Check,
     Data,
@@ -59,11 +60,13 @@ class RecipeRule:
         code: stable identifier for CI formats, "recipe/" and words joined by hyphens.
         sentence: what must hold, one line for the table of docs/lint.md.
         check: yields each violation in the valid parts of a recipe.
+        explanation: number, reason, examples and repair; rules of this package have one.
     """
 
     code: str
     sentence: str
     check: Callable[[Draft], Iterator[Violation]]
+    explanation: Explanation | None = None
 
 
 #: topic -> its rules

@@ -7,6 +7,7 @@ from itertools import pairwise
 
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.model_sections import MlpModel
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.schema import (
     Check,
@@ -65,7 +66,7 @@ def _octaves(draft: Draft) -> Iterator[Violation]:
     check = draft.check
     if check is not None and check.octaves < check.spacing:
         received = f"octaves={check.octaves:g}, spacing={check.spacing:g}"
-        hint = "the grid needs values on both sides"
+        hint = f"write `octaves: {check.spacing:g}` or more: the grid needs values on both sides"
         yield Violation(("check", "octaves"), "`octaves >= spacing` must hold", received, hint)
 
 
@@ -107,16 +108,126 @@ def _bounded(draft: Draft) -> Iterator[Violation]:
 
 RULES = (
     RecipeRule(
-        "recipe/checked-by-two-keys", "one of `hyperparameter` and `hyperparameters` is given, not both", _both_keys
+        "recipe/checked-by-two-keys",
+        "one of `hyperparameter` and `hyperparameters` is given, not both",
+        _both_keys,
+        explanation=Explanation(
+            "HPT110",
+            "Which of the two is meant is not known.",
+            "delete `hyperparameter`",
+            "check: {hyperparameter: learning_rate, hyperparameters: [learning_rate]}",
+            "check: {hyperparameters: [learning_rate]}",
+            at="^[learning_rate]",
+        ),
     ),
-    RecipeRule("recipe/checked-twice", "`check.hyperparameters` differ", _repeated),
-    RecipeRule("recipe/checked-not-searched", "a checked hyperparameter is in `tune.space`", _searched),
-    RecipeRule("recipe/checked-not-logarithmic", "a checked hyperparameter is searched on a log scale", _log_scale),
     RecipeRule(
-        "recipe/grid-too-narrow", "`octaves >= spacing`: the grid has values on both sides of the tuned one", _octaves
+        "recipe/checked-twice",
+        "`check.hyperparameters` differ",
+        _repeated,
+        explanation=Explanation(
+            "HPT111",
+            "The second slice would be the first one again.",
+            "delete one of the two",
+            "check: {hyperparameters: [learning_rate, learning_rate]}",
+            "check: {hyperparameters: [learning_rate]}",
+            at="learning_rate, ^learning_rate",
+        ),
     ),
-    RecipeRule("recipe/no-bound-on-cost", "some bound limits what a carried value may cost", _bounded),
-    RecipeRule("recipe/coordinate-steps", "`check.coordinate.steps` increase strictly", _steps),
-    RecipeRule("recipe/diagnostics", "`check.diagnostics` differ", _diagnostics),
-    RecipeRule("recipe/linearization", "distance from linearisation has residual blocks and 3 depths", _linearization),
+    RecipeRule(
+        "recipe/checked-not-searched",
+        "a checked hyperparameter is in `tune.space`",
+        _searched,
+        explanation=Explanation(
+            "HPT112",
+            "The check follows the tuned value along the ladder, and what was not searched has none.",
+            "add the hyperparameter to `tune.space`, or check one that is there",
+            "check: {hyperparameter: weight_decay}",
+            "check: {hyperparameter: learning_rate}",
+            at="^weight_decay",
+        ),
+    ),
+    RecipeRule(
+        "recipe/checked-not-logarithmic",
+        "a checked hyperparameter is searched on a log scale",
+        _log_scale,
+        explanation=Explanation(
+            "HPT113",
+            "The check's grid and its drift are counted in octaves.",
+            "write `scale: log`",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1, scale: linear}",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1, scale: log}",
+            at="^linear",
+        ),
+    ),
+    RecipeRule(
+        "recipe/grid-too-narrow",
+        "`octaves >= spacing`: the grid has values on both sides of the tuned one",
+        _octaves,
+        explanation=Explanation(
+            "HPT114",
+            "With values on one side only, no optimum can be told from the edge of the grid.",
+            "make `octaves` at least as large as `spacing`",
+            "check: {octaves: 0.25, spacing: 0.5}",
+            "check: {octaves: 1.0, spacing: 0.5}",
+            at="^0.25",
+        ),
+    ),
+    RecipeRule(
+        "recipe/no-bound-on-cost",
+        "some bound limits what a carried value may cost",
+        _bounded,
+        explanation=Explanation(
+            "HPT115",
+            "Without any bound every result would count as transfer.",
+            "give a bound on `deviations` or `regret`, for example `deviations: 0.5`",
+            "check: {criteria: {cost: null}}",
+            "check: {criteria: {cost: null, deviations: 0.5}}",
+            at="^null",
+        ),
+    ),
+    RecipeRule(
+        "recipe/coordinate-steps",
+        "`check.coordinate.steps` increase strictly",
+        _steps,
+        explanation=Explanation(
+            "HPT116",
+            (
+                "Changes are measured step after step; a step that comes again, or too late, has no "
+                "measurement of its own."
+            ),
+            "write each step once, in increasing order, for example `[1, 3, 10]`",
+            "check: {coordinate: {steps: [1, 10, 3]}}",
+            "check: {coordinate: {steps: [1, 3, 10]}}",
+            at="^[1, 10, 3]",
+        ),
+    ),
+    RecipeRule(
+        "recipe/diagnostics",
+        "`check.diagnostics` differ",
+        _diagnostics,
+        explanation=Explanation(
+            "HPT117",
+            "The second would measure the same again.",
+            "delete one of the two",
+            "check: {diagnostics: [sharpness, sharpness]}",
+            "check: {diagnostics: [sharpness]}",
+            at="sharpness, ^sharpness",
+        ),
+    ),
+    RecipeRule(
+        "recipe/linearization",
+        "distance from linearisation has residual blocks and 3 depths",
+        _linearization,
+        explanation=Explanation(
+            "HPT118",
+            (
+                "It is a slope over depths of blocks that add up: an mlp's layers do not, and two depths "
+                "give no error of the slope."
+            ),
+            "leave `linearization` out, or give a model of kind gpt and three depths",
+            "check: {diagnostics: [linearization]}",
+            "check: {diagnostics: [sharpness]}",
+            at="[^linearization",
+        ),
+    ),
 )

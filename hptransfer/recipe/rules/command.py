@@ -8,6 +8,7 @@ from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.recipe import placeholders
 from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.model_sections import ExternalModel
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.sections import Setting
 from hptransfer.recipe.yaml.gate import KeyPath
@@ -116,8 +117,86 @@ def _processes(draft: Draft) -> Iterator[Violation]:
 
 
 RULES = (
-    RecipeRule("recipe/placeholder", "what a command's texts name in braces exists", _placeholders),
-    RecipeRule("recipe/accepts", "`accepts` lists what a program can be told", _accepts),
-    RecipeRule("recipe/told", "a command is told size, seed and what is searched", _told),
-    RecipeRule("recipe/command-processes", "a command's processes are given by its resources", _processes),
+    RecipeRule(
+        "recipe/placeholder",
+        "what a command's texts name in braces exists",
+        _placeholders,
+        explanation=Explanation(
+            "HPT120",
+            "A name in braces that is not known would reach the program as it stands.",
+            "write a name that docs/trainers.md lists, or double the braces to send them as they are",
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--steps={stesp}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}'
+            ),
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--steps={steps}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}'
+            ),
+            at='^"--steps',
+            base="command",
+        ),
+    ),
+    RecipeRule(
+        "recipe/accepts",
+        "`accepts` lists what a program can be told",
+        _accepts,
+        explanation=Explanation(
+            "HPT121",
+            "Only what is known can be told; anything else would count as told and never be.",
+            "delete the entry, or write a name that docs/trainers.md lists",
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}\n'
+                "  accepts: [hiden.eps]"
+            ),
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}\n'
+                "  accepts: [seed]"
+            ),
+            at="^hiden",
+            base="command",
+        ),
+    ),
+    RecipeRule(
+        "recipe/told",
+        "a command is told size, seed and what is searched",
+        _told,
+        explanation=Explanation(
+            "HPT122",
+            "What changes from run to run and never reaches the program would be measured as having no effect.",
+            "name it in `command`, or in `accepts` where the program reads it by itself",
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}"]\n'
+                '  results: {stdout: "loss (.*)"}'
+            ),
+            (
+                "trainer:\n"
+                '  command: ["true", "--width={width}", "--lr={learning_rate}", "--seed={seed}"]\n'
+                '  results: {stdout: "loss (.*)"}'
+            ),
+            at='^["true"',
+            base="command",
+        ),
+    ),
+    RecipeRule(
+        "recipe/command-processes",
+        "a command's processes are given by its resources",
+        _processes,
+        explanation=Explanation(
+            "HPT123",
+            "The program is started once; processes of its own are what its launcher makes.",
+            "write `resources: [{processes: 2, launcher: torchrun}]` in `trainer`",
+            "training: {steps: 100, processes: 2}",
+            "training: {steps: 100}",
+            at="processes: ^2",
+            base="command",
+        ),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hptransfer.recipe import suggestion
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.yaml.gate import KeyPath
 from hptransfer.sizes import AXES, MODEL_AXES
@@ -97,10 +98,96 @@ def _never(path: KeyPath, what: str, received: str, hint: str) -> Violation:
 
 
 RULES = (
-    RecipeRule("recipe/expects-nothing", "`expect` names what is expected", _something),
-    RecipeRule("recipe/expects-untuned", "`expect.optimum` names hyperparameters of `tune.space`", _tuned),
-    RecipeRule("recipe/expected-order", "ranges in `expect` have `low <= high`", _ordered),
-    RecipeRule("recipe/expected-reach", "an expected optimum overlaps the searched range", _reachable),
-    RecipeRule("recipe/expected-loss", "`expect.prediction` takes `low` and `high`, or `contains` alone", _one_form),
-    RecipeRule("recipe/expects-unmeasured", "a recipe expects nothing that it never measures", _measured),
+    RecipeRule(
+        "recipe/expects-nothing",
+        "`expect` names what is expected",
+        _something,
+        explanation=Explanation(
+            "HPT180",
+            "An empty section holds the recipe to nothing, and whoever reads it believes that it does.",
+            "write `expect: {verdict: TRANSFERS}`, or delete `expect`",
+            "expect: {}",
+            "expect: {verdict: TRANSFERS}",
+            at="expect: ^{}",
+        ),
+    ),
+    RecipeRule(
+        "recipe/expects-untuned",
+        "`expect.optimum` names hyperparameters of `tune.space`",
+        _tuned,
+        explanation=Explanation(
+            "HPT181",
+            "What is not tuned has no optimum.",
+            "name a hyperparameter of `tune.space`",
+            "expect:\n  optimum: {weight_decay: {low: 0.01, high: 0.1}}",
+            "expect:\n  optimum: {learning_rate: {low: 0.001, high: 0.1}}",
+            at="weight_decay: ^{low",
+        ),
+    ),
+    RecipeRule(
+        "recipe/expected-order",
+        "ranges in `expect` have `low <= high`",
+        _ordered,
+        explanation=Explanation(
+            "HPT182",
+            "Nothing lies in a range whose ends are exchanged.",
+            "exchange `low` and `high`",
+            "expect:\n  optimum: {learning_rate: {low: 0.1, high: 0.001}}",
+            "expect:\n  optimum: {learning_rate: {low: 0.001, high: 0.1}}",
+            at="learning_rate: ^{low: 0.1",
+        ),
+    ),
+    RecipeRule(
+        "recipe/expected-reach",
+        "an expected optimum overlaps the searched range",
+        _reachable,
+        explanation=Explanation(
+            "HPT183",
+            "A search finds its optimum in the searched range, so an expectation outside of it is never met.",
+            "write a range within that of `tune.space`",
+            "expect:\n  optimum: {learning_rate: {low: 0.2, high: 0.4}}",
+            "expect:\n  optimum: {learning_rate: {low: 0.02, high: 0.04}}",
+            at="learning_rate: ^{low: 0.2",
+        ),
+    ),
+    RecipeRule(
+        "recipe/expected-loss",
+        "`expect.prediction` takes `low` and `high`, or `contains` alone",
+        _one_form,
+        explanation=Explanation(
+            "HPT184",
+            "With one end, or with both forms, it is not said what is to hold.",
+            "write both ends, or `contains` alone",
+            "expect:\n  prediction: {low: 2.3}",
+            "expect:\n  prediction: {low: 2.3, high: 2.5}",
+            at="prediction: ^{low",
+        ),
+    ),
+    RecipeRule(
+        "recipe/expects-unmeasured",
+        "a recipe expects nothing that it never measures",
+        _measured,
+        explanation=Explanation(
+            "HPT185",
+            "What no check of the recipe measures is never met, whatever happens.",
+            "delete the expectation, or let the recipe measure it",
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 64, depth: 2}\n"
+                "expect:\n"
+                "  prediction: {contains: 2.4}"
+            ),
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4}\n"
+                "expect:\n"
+                "  prediction: {contains: 2.4}"
+            ),
+            at="prediction: ^{contains",
+        ),
+    ),
 )

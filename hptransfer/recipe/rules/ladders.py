@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.sizes import AXES, LADDERS, SizeAxis
 
@@ -57,7 +58,7 @@ def _tokens(draft: Draft) -> Iterator[Violation]:
         if tokens[0] < step:
             rule = "`sizes.tokens` must be enough for one optimizer step each"
             received = f"{tokens[0]}, one step takes {step}"
-            hint = "tokens count predicted positions over the whole run"
+            hint = f"write {step} or more: tokens count predicted positions over the whole run"
             yield Violation(("sizes", "tokens"), rule, received, hint)
 
 
@@ -69,11 +70,90 @@ def _corner(draft: Draft) -> Iterator[Violation]:
 
 
 RULES = (
-    RecipeRule("recipe/ladder-order", "the sizes of a ladder increase strictly", _order),
-    RecipeRule("recipe/ladder-length", "a ladder has at least 2 sizes", _length),
-    RecipeRule("recipe/ladder-without-proxy", "a ladder contains the proxy's own size", _proxy),
-    RecipeRule("recipe/ladder-tokens", "every entry of `sizes.tokens` is enough for one optimizer step", _tokens),
     RecipeRule(
-        "recipe/corner-without-depths", "`sizes.corner` is asked only where there is a ladder of depths", _corner
+        "recipe/ladder-order",
+        "the sizes of a ladder increase strictly",
+        _order,
+        explanation=Explanation(
+            "HPT130",
+            "Drift is followed from each size to the next larger one.",
+            "write the sizes in increasing order, each once",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 256, 128, 512]\n  target: {width: 1024, depth: 4}",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="^[64, 256",
+        ),
+    ),
+    RecipeRule(
+        "recipe/ladder-length",
+        "a ladder has at least 2 sizes",
+        _length,
+        explanation=Explanation(
+            "HPT131",
+            "One size cannot show whether the optimum moves.",
+            "add larger sizes: a factor of 8 shows whether the optimum moves",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64]\n  target: {width: 1024, depth: 4}",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="^[64]",
+        ),
+    ),
+    RecipeRule(
+        "recipe/ladder-without-proxy",
+        "a ladder contains the proxy's own size",
+        _proxy,
+        explanation=Explanation(
+            "HPT132",
+            "The tuned value comes from the proxy, so drift is measured from there.",
+            "add the proxy's own size to the ladder",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [32, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="^[32",
+        ),
+    ),
+    RecipeRule(
+        "recipe/ladder-tokens",
+        "every entry of `sizes.tokens` is enough for one optimizer step",
+        _tokens,
+        explanation=Explanation(
+            "HPT133",
+            "A run that ends before its first step trains nothing.",
+            "raise the entry to one optimizer step at least",
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  tokens: [1, 6400, 12800]\n"
+                "  target: {width: 1024, depth: 4}"
+            ),
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  tokens: [3200, 6400, 12800]\n"
+                "  target: {width: 1024, depth: 4}"
+            ),
+            at="^[1, 6400",
+        ),
+    ),
+    RecipeRule(
+        "recipe/corner-without-depths",
+        "`sizes.corner` is asked only where there is a ladder of depths",
+        _corner,
+        explanation=Explanation(
+            "HPT134",
+            (
+                "The corner is the largest width at the largest depth; without depths it is a size of the "
+                "ladder of widths."
+            ),
+            "add `sizes.depths`, or leave `corner` out",
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  corner: true\n"
+                "  target: {width: 1024, depth: 4}"
+            ),
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="^true",
+        ),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from hptransfer.recipe.model_sections import FactoryModel, GptModel
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.yaml.gate import KeyPath
 
@@ -65,9 +66,73 @@ def _all_widths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
 
 RULES = (
     RecipeRule(
-        "recipe/odd-head-dim", "`head_dim` is even where positions are rotary: pairs of numbers turn", _odd_head_dim
+        "recipe/odd-head-dim",
+        "`head_dim` is even where positions are rotary: pairs of numbers turn",
+        _odd_head_dim,
+        explanation=Explanation(
+            "HPT135",
+            "Rotary positions turn pairs of numbers.",
+            "write an even `head_dim`, or `positions: learned`",
+            "model: {kind: gpt, head_dim: 1, positions: rotary}",
+            "model: {kind: gpt, head_dim: 2, positions: rotary}",
+            at="head_dim: ^1",
+        ),
     ),
-    RecipeRule("recipe/fixed-depth", "a model without a depth argument has one depth at every size", _fixed_depth),
-    RecipeRule("recipe/small-vocabulary", "a built-in model knows every token of `kind: tokens`", _small_vocabulary),
-    RecipeRule("recipe/partial-head", "`head_dim` divides every width of a gpt", _partial_head),
+    RecipeRule(
+        "recipe/fixed-depth",
+        "a model without a depth argument has one depth at every size",
+        _fixed_depth,
+        explanation=Explanation(
+            "HPT136",
+            "The function cannot be told a depth, so every size would be built at one.",
+            "write one depth everywhere, or name the function's `model.depth_argument`",
+            "model: {kind: factory, factory: 'net:make', depth_argument: null}",
+            "model: {kind: factory, factory: 'net:make', depth_argument: layers}",
+            at="depth: ^4}",
+        ),
+    ),
+    RecipeRule(
+        "recipe/small-vocabulary",
+        "a built-in model knows every token of `kind: tokens`",
+        _small_vocabulary,
+        explanation=Explanation(
+            "HPT137",
+            "A token that the model has no row for ends the first trial.",
+            "write the data's vocabulary, or a larger one, in `model`",
+            (
+                "model: {kind: gpt, head_dim: 16, vocabulary: 100}\n"
+                "data: {kind: tokens, train: ['*.yaml'], vocabulary: 512}"
+            ),
+            (
+                "model: {kind: gpt, head_dim: 16, vocabulary: 512}\n"
+                "data: {kind: tokens, train: ['*.yaml'], vocabulary: 512}"
+            ),
+            at="^100",
+        ),
+    ),
+    RecipeRule(
+        "recipe/partial-head",
+        "`head_dim` divides every width of a gpt",
+        _partial_head,
+        explanation=Explanation(
+            "HPT138",
+            "A width that is no multiple of it leaves a part of a head.",
+            "write a width that is a multiple of `model.head_dim`",
+            (
+                "model: {kind: gpt, head_dim: 16}\n"
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1030, depth: 4}"
+            ),
+            (
+                "model: {kind: gpt, head_dim: 16}\n"
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4}"
+            ),
+            at="^1030",
+        ),
+    ),
 )

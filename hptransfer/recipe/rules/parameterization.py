@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.rules import ON_SPHERE
 from hptransfer.parameterization.tables import ABSOLUTE, FAMILIES, MEASURED, TABLES, Parameterization, find_table
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: parameterizations with a residual exponent to choose
@@ -95,26 +96,81 @@ RULES = (
         "recipe/gauge-not-applied",
         "`gauge` is given only with a model of one's own, whose `forward` may multiply",
         _gauge,
+        explanation=Explanation(
+            "HPT140",
+            "A gauge moves factors into `forward`, and these models multiply by nothing there.",
+            "delete `gauge`: plain is right",
+            "parameterization: {name: mup, gauge: multipliers}",
+            "parameterization: {name: mup}",
+            at="^multipliers",
+        ),
     ),
     RecipeRule(
-        "recipe/alpha-not-used", "`alpha` is given only where the parameterization has a residual exponent", _alpha
+        "recipe/alpha-not-used",
+        "`alpha` is given only where the parameterization has a residual exponent",
+        _alpha,
+        explanation=Explanation(
+            "HPT141",
+            "No factor of this parameterization has the exponent, so it would change nothing.",
+            "delete `alpha`",
+            "parameterization: {name: mup, alpha: 1.0}",
+            "parameterization: {name: mup}",
+            at="^1.0",
+        ),
     ),
     RecipeRule(
         "recipe/no-source",
         "the parameterization with the optimizer is one for which a source of rules is known",
         _combination,
+        explanation=Explanation(
+            "HPT142",
+            (
+                "A rule without a published or derived source would be a guess; docs/parameterizations.md "
+                "lists the known ones."
+            ),
+            "choose another optimizer or parameterization of docs/parameterizations.md",
+            "training: {steps: 100, optimizer: adafactor}\nparameterization: {name: u-mup}",
+            "training: {steps: 100, optimizer: adamw}\nparameterization: {name: u-mup}",
+            at="^adafactor",
+        ),
     ),
     RecipeRule(
         "recipe/option-of-others",
         "`muon_scale` is given only with muon, `update_rank` only with adamh and muonh",
         _of_other_optimizers,
+        explanation=Explanation(
+            "HPT143",
+            "Another optimizer does not read it, so it would change nothing.",
+            "delete the option",
+            "parameterization: {name: mup, muon_scale: original}",
+            "parameterization: {name: mup}",
+            at="^original",
+        ),
     ),
     RecipeRule(
         "recipe/own-init-at-std-1",
         "`init: own` is given only where the parameterization scales an init",
         _absolute_init,
+        explanation=Explanation(
+            "HPT144",
+            "The parameterization draws every weight at std 1, and nothing of the model's own init is left to scale.",
+            "delete `init`, or write `init: rule`",
+            "parameterization: {name: u-mup, init: own}",
+            "parameterization: {name: u-mup}",
+            at="^own",
+        ),
     ),
     RecipeRule(
-        "recipe/no-residual-blocks", "a parameterization of residual branches has a model with branches", _branches
+        "recipe/no-residual-blocks",
+        "a parameterization of residual branches has a model with branches",
+        _branches,
+        explanation=Explanation(
+            "HPT145",
+            "What it adds to muP are factors of residual branches, and an mlp has none.",
+            "write `name: mup`, or `model: {kind: gpt}`",
+            "parameterization: {name: completep}",
+            "parameterization: {name: mup}",
+            at="^completep",
+        ),
     ),
 )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 
 from hptransfer.hyperparameters import AVERAGES, MULTIPLIERS, log_coordinate
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.schema import Range
 from hptransfer.recipe.yaml.gate import KeyPath
@@ -88,11 +89,108 @@ def _enqueued_values(draft: Draft) -> Iterator[Violation]:
 
 
 RULES = (
-    RecipeRule("recipe/empty-range", "`low < high` in every range of the search space", _empty),
-    RecipeRule("recipe/range-not-positive", "`low > 0` on a log scale, and for what must be positive", _positive),
-    RecipeRule("recipe/range-of-warmup", "`warmup` is searched up to 1 at most, the whole run", _warmup),
-    RecipeRule("recipe/range-of-average", "betas and momentum are searched below 1", _averages),
-    RecipeRule("recipe/range-without-grid", "a log range holds at least 2 values of the grid", _grid),
-    RecipeRule("recipe/enqueued-names", "enqueued values name what is searched, each once", _enqueued_names),
-    RecipeRule("recipe/enqueued-outside", "enqueued values lie in their ranges", _enqueued_values),
+    RecipeRule(
+        "recipe/empty-range",
+        "`low < high` in every range of the search space",
+        _empty,
+        explanation=Explanation(
+            "HPT150",
+            "There is nothing to search.",
+            "to keep one value, write it in `training` and leave the name out of `tune.space`",
+            "tune:\n  space:\n    learning_rate: {low: 1, high: 1e-1}",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}",
+            at="low: ^1",
+        ),
+    ),
+    RecipeRule(
+        "recipe/range-not-positive",
+        "`low > 0` on a log scale, and for what must be positive",
+        _positive,
+        explanation=Explanation(
+            "HPT151",
+            "Zero has no logarithm, and a rate, an init or a multiplier of zero trains nothing.",
+            "write a small positive number",
+            "tune:\n  space:\n    learning_rate: {low: 0, high: 1e-1}",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}",
+            at="low: ^0",
+        ),
+    ),
+    RecipeRule(
+        "recipe/range-of-warmup",
+        "`warmup` is searched up to 1 at most, the whole run",
+        _warmup,
+        explanation=Explanation(
+            "HPT152",
+            "`warmup` is a fraction of the steps.",
+            "write 0.1 for a tenth of the steps",
+            (
+                "tune:\n"
+                "  space:\n"
+                "    learning_rate: {low: 1e-4, high: 1e-1}\n"
+                "    warmup: {low: 0, high: 20, scale: linear}"
+            ),
+            (
+                "tune:\n"
+                "  space:\n"
+                "    learning_rate: {low: 1e-4, high: 1e-1}\n"
+                "    warmup: {low: 0, high: 0.2, scale: linear}"
+            ),
+            at="high: ^20",
+        ),
+    ),
+    RecipeRule(
+        "recipe/range-of-average",
+        "betas and momentum are searched below 1",
+        _averages,
+        explanation=Explanation(
+            "HPT153",
+            "At 1 an average never takes in anything new.",
+            "write a number below 1, for example 0.99",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n    beta2: {low: 0.9, high: 1}",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n    beta2: {low: 0.9, high: 0.99}",
+            at="high: ^1}",
+        ),
+    ),
+    RecipeRule(
+        "recipe/range-without-grid",
+        "a log range holds at least 2 values of the grid",
+        _grid,
+        explanation=Explanation(
+            "HPT154",
+            (
+                "Check and search compare values of one grid; a range between two of its points holds "
+                "nothing to compare."
+            ),
+            "widen the range, or make `check.spacing` finer",
+            "tune:\n  space:\n    learning_rate: {low: 0.51, high: 0.74}",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}",
+            at="^0.74",
+        ),
+    ),
+    RecipeRule(
+        "recipe/enqueued-names",
+        "enqueued values name what is searched, each once",
+        _enqueued_names,
+        explanation=Explanation(
+            "HPT155",
+            "A set of values that leaves one open, or names another, is no point of the search.",
+            "give one value for each hyperparameter of `tune.space`, and no others",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n  enqueue: [{weight_decay: 0.1}]",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n  enqueue: [{learning_rate: 0.01}]",
+            at="^{weight_decay",
+        ),
+    ),
+    RecipeRule(
+        "recipe/enqueued-outside",
+        "enqueued values lie in their ranges",
+        _enqueued_values,
+        explanation=Explanation(
+            "HPT156",
+            "Optuna would train it as it is; the fit and its recommendation are about the range.",
+            "widen the range, or leave the value out",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n  enqueue: [{learning_rate: 5.0}]",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n  enqueue: [{learning_rate: 0.01}]",
+            at="^5.0",
+        ),
+    ),
 )

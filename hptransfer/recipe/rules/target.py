@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.sizes import AXES, MODEL_AXES
 
@@ -30,7 +31,7 @@ def _tokens(draft: Draft) -> Iterator[Violation]:
     if target.tokens < step:
         rule = "`target.tokens` must be enough for one optimizer step"
         received = f"tokens={target.tokens}, one step takes {step}"
-        hint = "tokens count predicted positions over the whole run"
+        hint = f"write {step} or more: tokens count predicted positions over the whole run"
         yield Violation(("sizes", "target", "tokens"), rule, received, hint)
 
 
@@ -50,11 +51,63 @@ def _accepted(draft: Draft) -> Iterator[Violation]:
 
 
 RULES = (
-    RecipeRule("recipe/small-target", "the target is at least as wide and as deep as the base and the proxy", _larger),
-    RecipeRule("recipe/target-tokens", "`target.tokens` is enough for one optimizer step", _tokens),
+    RecipeRule(
+        "recipe/small-target",
+        "the target is at least as wide and as deep as the base and the proxy",
+        _larger,
+        explanation=Explanation(
+            "HPT160",
+            "Transfer goes from small to large; nothing is measured below the proxy.",
+            "write a target at least as wide and as deep as base and proxy",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 32, depth: 4}",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="width: ^32",
+        ),
+    ),
+    RecipeRule(
+        "recipe/target-tokens",
+        "`target.tokens` is enough for one optimizer step",
+        _tokens,
+        explanation=Explanation(
+            "HPT161",
+            "A run that ends before its first step trains nothing.",
+            "raise `target.tokens` to one optimizer step at least",
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4, tokens: 1}"
+            ),
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4, tokens: 64000}"
+            ),
+            at="tokens: ^1}",
+        ),
+    ),
     RecipeRule(
         "recipe/accept",
         "`target.accept` names axes of size, and hyperparameters that are tuned and not checked",
         _accepted,
+        explanation=Explanation(
+            "HPT162",
+            "Accepting what is checked would cover a result, and accepting what was never tuned says nothing.",
+            "leave the name out",
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4, accept: [learning_rate]}"
+            ),
+            (
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4, accept: [depth]}"
+            ),
+            at="[^learning_rate]",
+        ),
     ),
 )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hptransfer.parameterization.tables import MEASURED
 from hptransfer.recipe.model_sections import ExternalModel
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: the trainer that builds the recipe's model and reads its data by itself
@@ -45,7 +46,44 @@ def _flops(draft: Draft) -> Iterator[Violation]:
 
 
 RULES = (
-    RecipeRule("recipe/trainer-needs", "the trainer `torch` is given a model and data", _needs_model),
-    RecipeRule("recipe/measured", "`measured` is used where no rule can be applied, and takes no options", _measured),
-    RecipeRule("recipe/unknown-flops", "FLOPs are limited only where they can be counted", _flops),
+    RecipeRule(
+        "recipe/trainer-needs",
+        "the trainer `torch` is given a model and data",
+        _needs_model,
+        explanation=Explanation(
+            "HPT165",
+            "The built-in trainer builds the model and reads the data by itself.",
+            "give `model` and `data`, or say who else trains: `trainer: {function: 'module:function'}`",
+            "data: {kind: external}",
+            "data: {kind: stdlib-text}",
+            at="^{kind: external",
+        ),
+    ),
+    RecipeRule(
+        "recipe/measured",
+        "`measured` is used where no rule can be applied, and takes no options",
+        _measured,
+        explanation=Explanation(
+            "HPT166",
+            "`measured` claims no rule; where a model can be read, a rule can be applied and checked.",
+            "write the name of a parameterization with rules, or leave `model` out",
+            "parameterization: {name: measured}",
+            "parameterization: {name: mup}",
+            at="^measured",
+        ),
+    ),
+    RecipeRule(
+        "recipe/unknown-flops",
+        "FLOPs are limited only where they can be counted",
+        _flops,
+        explanation=Explanation(
+            "HPT167",
+            "Without a model nothing says how many operations a trial costs.",
+            "limit `trials` or `time` instead",
+            "budget: {flops: 1e15}",
+            "budget: {trials: 100}",
+            at="^1e15",
+            base="command",
+        ),
+    ),
 )

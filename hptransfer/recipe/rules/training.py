@@ -8,6 +8,7 @@ from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.parameterization.rules import HIDDEN_ONLY, Quantity
 from hptransfer.parameterization.tables import FAMILIES, TABLES
 from hptransfer.recipe.registered import LOSSES, argument_fault, unread
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 from hptransfer.recipe.training import Training
 
@@ -74,8 +75,9 @@ def _one_step(draft: Draft) -> Iterator[Violation]:
     if training is None or training.tokens is None or positions is None:
         return
     if training.tokens < training.batch_size * positions:
-        rule, hint = "`training.tokens` must be enough for one optimizer step", "tokens count predicted positions"
-        received = f"{training.tokens}, one step takes {training.batch_size * positions}"
+        step = training.batch_size * positions
+        rule, hint = "`training.tokens` must be enough for one optimizer step", f"write {step} or more"
+        received = f"{training.tokens}, one step takes {step}"
         yield Violation(("training", "tokens"), rule, received, hint)
 
 
@@ -124,7 +126,8 @@ def _schedule(draft: Draft) -> Iterator[Violation]:
     if training.schedule == "wsd" and not _warmup_is_fixed(training) and training.warmup + training.decay_share > 1:
         rule = "`warmup + decay_share <= 1` must hold: the decay begins after the warmup"
         received = f"warmup={training.warmup:g}, decay_share={training.decay_share:g}"
-        yield Violation(("training", "decay_share"), rule, received, elsewhere=("training", "schedule"))
+        hint = "shorten the warmup or the decay"
+        yield Violation(("training", "decay_share"), rule, received, hint, elsewhere=("training", "schedule"))
 
 
 def _warmup_is_fixed(training: Training) -> bool:
@@ -186,18 +189,142 @@ def _loss_arguments(draft: Draft) -> Iterator[Violation]:
 
 
 RULES = (
-    RecipeRule("recipe/duration", "one key says how long a trial trains, and no other contradicts it", _duration),
-    RecipeRule("recipe/warmup", "one key says how long the warmup is, and it ends within the run", _warmup),
-    RecipeRule("recipe/schedule", "what a schedule is given belongs to it", _schedule),
-    RecipeRule("recipe/clip-norm", "`clip_norm` is given with a `clip`", _clip),
-    RecipeRule("recipe/precision", "the device has the precision", _device),
-    RecipeRule("recipe/accumulation", "each part of a batch has at least one example", _accumulation),
     RecipeRule(
-        "recipe/too-many-processes", "a trial has at most as many processes as a batch has examples", _processes
+        "recipe/duration",
+        "one key says how long a trial trains, and no other contradicts it",
+        _duration,
+        explanation=Explanation(
+            "HPT100",
+            "With none a trial has no end; with two the shorter would win in silence.",
+            "keep one of `steps`, `tokens` and `tokens_per_parameter` in `training`",
+            "training: {steps: 100, tokens: 6400}",
+            "training: {steps: 100}",
+            at="tokens: ^6400",
+        ),
     ),
     RecipeRule(
-        "recipe/multiplier-of-nothing", "a multiplier that is set or searched multiplies a parameter", _multipliers
+        "recipe/warmup",
+        "one key says how long the warmup is, and it ends within the run",
+        _warmup,
+        explanation=Explanation(
+            "HPT101",
+            (
+                "Two lengths contradict each other, and a warmup longer than the run never reaches the "
+                "rate that was tuned."
+            ),
+            "keep one of `warmup`, `warmup_steps` and `warmup_tokens`, shorter than the run",
+            "training: {steps: 100, warmup_steps: 200}",
+            "training: {steps: 100, warmup_steps: 20}",
+            at="^200",
+        ),
     ),
-    RecipeRule("recipe/loss-arguments", "`loss_arguments` are those that a built-in loss takes", _loss_arguments),
-    RecipeRule("recipe/not-read", "a hyperparameter that is searched is read by the optimizer", _not_read),
+    RecipeRule(
+        "recipe/schedule",
+        "what a schedule is given belongs to it",
+        _schedule,
+        explanation=Explanation(
+            "HPT102",
+            "A setting of another schedule is never read, so it would seem to have no effect.",
+            "delete the line, or choose the schedule that reads it",
+            "training: {steps: 100, schedule: constant, floor: 0.1}",
+            "training: {steps: 100, schedule: linear, floor: 0.1}",
+            at="floor: ^0.1",
+        ),
+    ),
+    RecipeRule(
+        "recipe/clip-norm",
+        "`clip_norm` is given with a `clip`",
+        _clip,
+        explanation=Explanation(
+            "HPT103",
+            "Without `clip` no norm is bounded, and a scaled norm needs rules that say how large gradients are.",
+            "add `clip: 1.0`, or delete `clip_norm`",
+            "training: {steps: 100, clip_norm: global}",
+            "training: {steps: 100, clip: 1.0, clip_norm: global}",
+            at="^global",
+        ),
+    ),
+    RecipeRule(
+        "recipe/precision",
+        "the device has the precision",
+        _device,
+        explanation=Explanation(
+            "HPT104",
+            "Apple's GPUs have no float64, so every trial would fail.",
+            "write `device: cpu`, or leave `precision` out",
+            "training: {steps: 100, device: mps, precision: float64}",
+            "training: {steps: 100, device: cpu, precision: float64}",
+            at="^float64",
+        ),
+    ),
+    RecipeRule(
+        "recipe/accumulation",
+        "each part of a batch has at least one example",
+        _accumulation,
+        explanation=Explanation(
+            "HPT105",
+            "A part of a batch without an example has no gradient.",
+            "lower `accumulation`, or raise `batch_size`",
+            "training: {steps: 100, batch_size: 4, accumulation: 8}",
+            "training: {steps: 100, batch_size: 8, accumulation: 4}",
+            at="accumulation: ^8",
+        ),
+    ),
+    RecipeRule(
+        "recipe/too-many-processes",
+        "a trial has at most as many processes as a batch has examples",
+        _processes,
+        explanation=Explanation(
+            "HPT106",
+            "A process without an example of its own would wait for the others, or fail.",
+            "lower `processes`, or raise `batch_size`",
+            "training: {steps: 100, batch_size: 4, processes: 8}",
+            "training: {steps: 100, batch_size: 8, processes: 4}",
+            at="processes: ^8",
+        ),
+    ),
+    RecipeRule(
+        "recipe/multiplier-of-nothing",
+        "a multiplier that is set or searched multiplies a parameter",
+        _multipliers,
+        explanation=Explanation(
+            "HPT107",
+            "All its values train the same model: a search over it is noise, and its optimum is chance.",
+            "delete the line",
+            (
+                "tune:\n"
+                "  space:\n"
+                "    learning_rate: {low: 1e-4, high: 1e-1}\n"
+                "    attention_multiplier: {low: 0.5, high: 2}"
+            ),
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}",
+            at="attention_multiplier: ^{",
+        ),
+    ),
+    RecipeRule(
+        "recipe/loss-arguments",
+        "`loss_arguments` are those that a built-in loss takes",
+        _loss_arguments,
+        explanation=Explanation(
+            "HPT108",
+            "An argument that a loss does not take would fail in the first trial.",
+            "delete the line, or write the arguments that docs/training.md lists for the loss",
+            "training: {steps: 100, loss_arguments: {mask_token: 3}}",
+            "training: {steps: 100}",
+            at="^{mask_token",
+        ),
+    ),
+    RecipeRule(
+        "recipe/not-read",
+        "a hyperparameter that is searched is read by the optimizer",
+        _not_read,
+        explanation=Explanation(
+            "HPT109",
+            "The optimizer ignores it: a search over it is noise, and its optimum is chance.",
+            "delete the line",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n    momentum: {low: 0.5, high: 0.99}",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}",
+            at="momentum: ^{",
+        ),
+    ),
 )

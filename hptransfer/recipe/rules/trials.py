@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
 
 #: values around an optimum: a parabola and one more on each side
@@ -34,7 +35,43 @@ def _seeds(draft: Draft) -> Iterator[Violation]:
 
 RULES = (
     RecipeRule(
-        "recipe/trials-per-line", "one at a time has 5 values for each hyperparameter, and one more", _one_at_a_time
+        "recipe/trials-per-line",
+        "one at a time has 5 values for each hyperparameter, and one more",
+        _one_at_a_time,
+        explanation=Explanation(
+            "HPT170",
+            "A line needs the five values around its optimum, and what was best of each is trained together.",
+            "raise `tune.trials` to the number in the message",
+            (
+                "tune:\n"
+                "  space:\n"
+                "    learning_rate: {low: 1e-4, high: 1e-1}\n"
+                "    hidden_init: {low: 0.1, high: 2}\n"
+                "  order: one-at-a-time\n"
+                "  trials: 10"
+            ),
+            (
+                "tune:\n"
+                "  space:\n"
+                "    learning_rate: {low: 1e-4, high: 1e-1}\n"
+                "    hidden_init: {low: 0.1, high: 2}\n"
+                "  order: one-at-a-time\n"
+                "  trials: 16"
+            ),
+            at="trials: ^10",
+        ),
     ),
-    RecipeRule("recipe/trials-per-seed", "each of `tune.seeds` trains the five values around the optimum", _seeds),
+    RecipeRule(
+        "recipe/trials-per-seed",
+        "each of `tune.seeds` trains the five values around the optimum",
+        _seeds,
+        explanation=Explanation(
+            "HPT171",
+            "Each further seed trains the five values around the optimum.",
+            "raise `tune.trials`, or lower `tune.seeds`",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n  trials: 8\n  seeds: 3",
+            "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}\n  trials: 16\n  seeds: 3",
+            at="trials: ^8",
+        ),
+    ),
 )

@@ -195,6 +195,10 @@ def read_yaml(source: bytes, file: str) -> Document:
     return Document(data, reader.positions, tuple(reader.faults), frozenset(reader.unreadable))
 
 
+_CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
+"""what a merge that was not finished leaves in a file"""
+
+
 class _StopReading(Exception):  # noqa: N818  # not an error: the fault is recorded, this only unwinds the recursion
     """The rest of the document cannot be read."""
 
@@ -239,6 +243,8 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
+            if (conflict := _CONFLICT.search(self.text)) is not None:  # a parser gives up some lines after it
+                where = (self.text.count("\n", 0, conflict.start()) + 1, 1)
             said = ", ".join(part for part in (error.context, error.problem) if part)
             self._fault(
                 f"a recipe must be valid YAML: {said}", where, hint=self._syntax_hint(said), code="recipe/syntax"
@@ -249,7 +255,7 @@ class _Reader:
             raise _StopReading from None
 
     def _syntax_hint(self, said: str) -> str:
-        if re.search(r"^(<{7}|={7}|>{7})( |$)", self.text, re.MULTILINE):
+        if _CONFLICT.search(self.text):
             return "resolve the merge conflict markers (<<<<<<<, =======, >>>>>>>)"
         if r"\t" in said:
             return "indent with spaces: YAML does not allow tabs"

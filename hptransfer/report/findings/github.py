@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hptransfer.errors import Finding, printable
-from hptransfer.report.findings.base import Checked, counted
+from hptransfer.report.findings.base import Checked, by_place, counted, message, relative, repository_root, rule_id
 
 
 def render(results: Sequence[Checked]) -> Iterator[str]:
@@ -16,10 +15,9 @@ def render(results: Sequence[Checked]) -> Iterator[str]:
     Args:
         results: one per file, in the order in which the files were named.
     """
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd())
+    root = repository_root()
     for result in results:
-        yield from (as_annotation(finding, root) for finding in result.errors)
-        yield from (as_annotation(finding, root, "warning") for finding in result.warnings)
+        yield from (as_annotation(finding, root, level) for level, finding in by_place(result))
         yield from (f"::notice::{_data(printable(note))}" for note in result.notes)
     yield counted(results)
 
@@ -34,28 +32,16 @@ def as_annotation(finding: Finding, root: Path, level: str = "error") -> str:
         root: folder of the checked-out repository; a file below it is named relative to it.
         level: the workflow command, "error" or "warning".
     """
-    properties = {"title": finding.code}
+    properties = {}
     if finding.place is not None:
-        properties = {"file": _relative(finding.place.file, root)}
+        properties["file"] = relative(finding.place.file, root)
         if finding.place.line is not None:
             properties["line"] = str(finding.place.line)
         if finding.place.column is not None:
             properties["col"] = str(finding.place.column)
-        properties["title"] = finding.code
-    parts = [finding.rule]
-    if finding.received is not None:
-        parts.append(f"received: {finding.received}")
-    if finding.hint is not None:
-        parts.append(f"hint: {finding.hint}")
+    properties["title"] = rule_id(finding)
     listed = ",".join(f"{name}={_property(printable(value))}" for name, value in properties.items())
-    return f"::{level} {listed}::" + "%0A".join(_data(printable(part)) for part in parts)
-
-
-def _relative(file: str, root: Path) -> str:
-    try:
-        return Path(file).absolute().relative_to(root.absolute()).as_posix()
-    except ValueError:
-        return file
+    return f"::{level} {listed}::{_data(message(finding))}"
 
 
 def _data(text: str) -> str:

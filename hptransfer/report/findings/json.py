@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from hptransfer.errors import Finding, Place
-from hptransfer.report.findings.base import Checked, count_errors, count_warnings
+from hptransfer.report.findings.base import Checked, by_place, count_errors, count_warnings
 
 
 def as_document(finding: Finding, level: str = "error") -> dict[str, str | int | None]:
@@ -19,11 +19,13 @@ def as_document(finding: Finding, level: str = "error") -> dict[str, str | int |
     place = finding.place or Place("")
     return {
         "level": level,
+        "id": finding.id,
         "code": finding.code,
         "rule": finding.rule,
         "received": finding.received,
         "hint": finding.hint,
-        "file": place.file or None,
+        # a name that is no text has halves of characters, which JSON's readers refuse
+        "file": place.file.encode("utf-8", "backslashreplace").decode() or None,
         "line": place.line,
         "column": place.column,
     }
@@ -38,10 +40,7 @@ def render(results: Sequence[Checked]) -> Iterator[str]:
     found = [
         {
             **result.summary,
-            "findings": [
-                *(as_document(finding) for finding in result.errors),
-                *(as_document(finding, "warning") for finding in result.warnings),
-            ],
+            "findings": [as_document(finding, level) for level, finding in by_place(result)],
         }
         for result in results
     ]

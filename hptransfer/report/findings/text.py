@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hptransfer.errors import printable
-from hptransfer.report.findings.base import Checked, as_text, counted
+from hptransfer.report.findings._excerpts import excerpt
+from hptransfer.report.findings.base import Checked, as_text, by_place, counted
 
 
 def render(results: Sequence[Checked]) -> Iterator[str]:
@@ -15,9 +16,8 @@ def render(results: Sequence[Checked]) -> Iterator[str]:
         results: one per file, in the order in which the files were named.
     """
     for result in results:
-        for level, findings in (("error", result.errors), ("warning", result.warnings)):
-            for finding in findings:
-                yield as_text(finding, level) + "\n"
+        for level, finding in by_place(result):
+            yield as_text(finding, level, excerpt(finding.place, result.sources)) + "\n"
         yield from (f"note: {printable(note)}\n" for note in result.notes)
         if result.sound is not None:
             yield printable(result.sound)

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from hptransfer.errors import UsageError
+from hptransfer.linting.reading import python
 from hptransfer.linting.reading.python import Module, module_of, read_python_file
 
 
@@ -87,3 +88,52 @@ def test_hostile_sources_end(text: str) -> None:
 
     assert said.startswith("f.py")
     assert time.perf_counter() - start < 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = 1\n" + "\n".join(f"a{i + 1} = a{i} + a{i}" for i in range(2000)).replace("a0", "a"),
+        "a = 3\n" + "\n".join(f"a{i + 1} = a{i} * a{i} + a{i}" for i in range(2000)).replace("a0", "a"),
+        "\n".join(f"c{i} = {i}" for i in range(256))
+        + "\na1 = "
+        + " + ".join(f"(c{i} + c{i + 1})" for i in range(0, 256, 2))
+        + "\n"
+        + "\n".join(f"b{i} = a1" for i in range(2000)),
+    ],
+    ids=["sums", "squares", "one of many names"],
+)
+def test_a_name_is_worked_out_once(text: str) -> None:
+    """Names that stand for names: the work grows with the file, and not with what the names stand for together."""
+    found = module(text)
+
+    assert found.evaluated < 20 * len(text.splitlines())
+
+
+def test_long_chains_of_names_are_followed() -> None:
+    """Each name is known from those above it, however many there are; one that is used above its line has no value."""
+    chain = "a0 = 2\n" + "\n".join(f"a{i + 1} = a{i}" for i in range(60))
+    found = module(f"{chain}\nlater = below\nbelow = 3\nuse(a60, later)\n")
+
+    assert [found.value(argument) for argument in found.calls[0].arguments] == [2, None]
+
+
+def test_what_is_worked_out_of_one_file_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the bound values are not known, tables neither, and that is said."""
+    monkeypatch.setattr(python, "MOST_EVALUATED", 10)
+    text = "\n".join(f"a{i} = {i}" for i in range(20)) + "\nuse(a1, {'x': 1}, [1])\n"
+    found = module(text)
+    one, table, entries = found.calls[0].arguments
+
+    assert found.value(one) is None
+    assert found.mapping(table) is None
+    assert found.items(entries) is None
+    assert found.unread == ("values that come after 10 expressions",)
+    assert module("a = 1\n").unread == ()
+
+
+def test_places_in_a_line_that_is_not_ascii() -> None:
+    """Columns count characters, though the tree counts bytes."""
+    found = module("é = 'ü'; β = 2; use(β)\n")
+
+    assert (found.place(found.calls[0].node).column, found.source(found.calls[0].node)) == (17, "use(β)")

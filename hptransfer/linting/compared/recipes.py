@@ -1,0 +1,160 @@
+"""Every recipe of two versions: what changed in it, in its plan at the target, and in what its evidence says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from hptransfer.errors import Finding, RecipeError
+from hptransfer.linting.compared.facts import NONE, Evidence, evidence_of
+from hptransfer.linting.compared.plans import PlanChange, PlannedVersion, compared, own_code, planned
+from hptransfer.linting.compared.trees import FileTree
+from hptransfer.recipe.changes import Change, changes
+from hptransfer.recipe.load import LoadedRecipe, parse_recipe
+
+_UNTRUSTED = "code that a recipe names runs with `--trust` only"
+#: sections on which a plan depends
+_PLANNED = ("model", "data", "trainer", "training", "parameterization", "sizes")
+#: the verdict that a recipe may not lose
+_BEST = "TRANSFERS"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One version of a recipe.
+
+    Attributes:
+        path: relative to the folder of its version.
+        loaded: the recipe; None where it has errors.
+        errors: the rules that it breaks.
+        evidence: what committed evidence says of it.
+    """
+
+    path: str
+    loaded: LoadedRecipe | None
+    errors: tuple[Finding, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeComparison:
+    """Two versions of one recipe, one of which may not be there.
+
+    Attributes:
+        base: the earlier version; None where the recipe was added.
+        head: the later version; None where it was removed.
+        changes: keys that differ; empty where a version is missing or has errors.
+        plan: what differs between the plans; None where that is not decided, or a version is missing.
+        undecided: what was not compared, with the reason, a sentence each.
+    """
+
+    base: Version | None
+    head: Version | None
+    changes: tuple[Change, ...] = ()
+    plan: PlanChange | None = None
+    undecided: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> str:
+        """The later version's path; the earlier one's where the recipe was removed."""
+        return self.head.path if self.head is not None else self.base.path if self.base is not None else ""
+
+    @property
+    def status(self) -> Literal["added", "removed", "moved", "changed", "unchanged"]:
+        """What became of the recipe; evidence that says something else is a change too."""
+        if self.base is None or self.head is None:
+            return "added" if self.base is None else "removed"
+        if self.base.path != self.head.path:
+            return "moved"
+        same = self.base.evidence == self.head.evidence and bool(self.base.errors) == bool(self.head.errors)
+        return "unchanged" if same and not self.changes and not (self.plan and self.plan.groups) else "changed"
+
+    @property
+    def regressions(self) -> tuple[str, ...]:
+        """Verdicts that got worse, a clause each; a recipe that was removed has none any more to lose."""
+        if self.base is None or self.head is None:
+            return ()
+        before, after, found = self.base.evidence, self.head.evidence, []
+        if before.standing == _BEST and after.standing != _BEST:
+            found.append(f"verdict {_BEST} -> {_lost(self.head)}")
+        if before.scope == "covered" and after.scope != "covered":
+            found.append(f"target covered -> {after.scope or 'no judgement of this target'}")
+        return tuple(found)
+
+
+def _lost(head: Version) -> str:
+    if head.loaded is None:
+        return "none, because the recipe has errors"
+    if head.evidence.verdict is not None and not head.evidence.current:
+        return "none: the check is of another version of the recipe"
+    return head.evidence.verdict or "none"
+
+
+def compare(base: FileTree, head: FileTree, *, trust: bool = False) -> tuple[RecipeComparison, ...]:
+    """Compares every recipe that is in either version; those of one path are the same, then those of one name.
+
+    Args:
+        base: files of the earlier version.
+        head: files of the later version.
+        trust: whether code that recipes name may run, in a process of its own.
+    """
+    earlier = {path: _version(base, path) for path in sorted(base.recipes)}
+    later = {path: _version(head, path) for path in sorted(head.recipes)}
+    return tuple(_compared(*pair, base, head, trust=trust) for pair in _pairs(base, head, earlier, later))
+
+
+def _version(tree: FileTree, path: str) -> Version:
+    try:
+        loaded = parse_recipe(tree.recipes[path], Path(path))
+    except RecipeError as error:
+        return Version(path, None, error.findings, NONE)
+    return Version(path, loaded, (), evidence_of(tree, path, loaded))
+
+
+def _pairs(
+    base: FileTree, head: FileTree, earlier: dict[str, Version], later: dict[str, Version]
+) -> Iterator[tuple[Version | None, Version | None]]:
+    if base.single and head.single:  # whatever they are called
+        yield next(iter(earlier.values())), next(iter(later.values()))
+        return
+    moved: dict[str, str] = {}
+    gone = {_name(version): path for path, version in earlier.items() if path not in later}
+    for path, version in later.items():
+        if path not in earlier and (name := _name(version)) in gone and name is not None:
+            moved[path] = gone.pop(name)
+    for path in sorted({*later, *earlier} - set(moved.values())):
+        yield earlier.get(moved.get(path, path)), later.get(path)
+
+
+def _name(version: Version) -> str | None:
+    return None if version.loaded is None else version.loaded.recipe.name
+
+
+def _compared(
+    base: Version | None, head: Version | None, before: FileTree, after: FileTree, *, trust: bool
+) -> RecipeComparison:
+    if base is None or head is None:
+        return RecipeComparison(base, head)
+    if base.loaded is None or head.loaded is None:
+        which = " and ".join(name for name, each in (("base", base), ("head", head)) if each.loaded is None)
+        return RecipeComparison(base, head, undecided=(f"what changed: the recipe has errors in {which}",))
+    keys = changes(base.loaded.recipe, head.loaded.recipe)
+    decisive = any(change.key.split(".")[0] in _PLANNED for change in keys)
+    if not decisive and base.evidence.values == head.evidence.values and not trust:
+        # the rules are this version's own for both, so only code can make another plan
+        code = own_code(head.loaded.recipe)
+        return RecipeComparison(
+            base, head, undecided=() if code is None else (f"whether {code} changed: {_UNTRUSTED}",)
+        )
+    plans = [
+        planned(each.loaded, each.evidence, tree.folder, trust=trust)
+        for each, tree in ((base, before), (head, after))
+        if each.loaded is not None
+    ]
+    reasons = [f"the plan at the target: {each}" for each in plans if isinstance(each, str)]
+    first, second = plans
+    if isinstance(first, PlannedVersion) and isinstance(second, PlannedVersion):
+        return RecipeComparison(base, head, keys, compared(first, second))
+    return RecipeComparison(base, head, keys, None, tuple(dict.fromkeys(reasons)))

@@ -1,0 +1,411 @@
+"""What each format of `validate` and `lint` promises to the system that reads it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes
+from xml.etree import ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hptransfer.errors import Finding, Place, printable
+from hptransfer.linting.ignores import Excused
+from hptransfer.linting.levels.base import LevelOutcome
+from hptransfer.linting.validate import Validation
+from hptransfer.report.findings import FORMATS
+from hptransfer.report.findings import sarif as sarif_format
+from hptransfer.report.findings.base import Checked
+from tests.support.hostile_texts import HOSTILE
+
+#: folder with the standards' own schemas, which are not part of this repository (docs/ci-formats.md)
+SCHEMAS = os.environ.get("HPTRANSFER_SCHEMAS")
+
+WRONG = Finding("`width >= 1` must hold", "-3", "write 64", Place("a/r.yaml", 4, 7), "recipe/range")
+WEAK = Finding("a base should be large", "8", None, Place("a/r.yaml", 9, 2), "advice/small-base")
+DISK = Finding("the database must be whole", "cut", None, Place("runs/r/study.db"), "machine/storage")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR", "GITHUB_STEP_SUMMARY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def written(name: str, *results: Checked) -> str:
+    """The whole output of one format."""
+    return "".join(f"{line}\n" for line in FORMATS.look_up(name)(results))
+
+
+def one(*errors: Finding, warnings: Iterable[Finding] = (), reference: str = "a/r.yaml", **other: Any) -> Validation:
+    """A recipe of which `static` ran."""
+    return Validation(reference, None, outcomes=(("static", LevelOutcome(errors, tuple(warnings))),), **other)
+
+
+def excused(finding: Finding) -> Excused:
+    """What a comment of the recipe excuses."""
+    return Excused(finding, "warning", "it is known", Place("a/r.yaml", 1, 1))
+
+
+EVERYTHING = (
+    Validation("good.yaml", None, outcomes=(("static", LevelOutcome()), ("shapes", LevelOutcome()))),
+    one(
+        WRONG,
+        replace(WRONG, place=Place("a/r.yaml", 6, 1)),
+        warnings=[WEAK],
+        skipped=("shapes",),
+        excused=(excused(WEAK),),
+    ),
+    Validation("own.yaml", None, outcomes=(("shapes", LevelOutcome(undecided=("whether it can be built",))),)),
+    Validation("disk.yaml", None, outcomes=(("evidence", LevelOutcome(machine=(DISK,))),)),
+    Validation("gone.yaml", None, unreadable=(Finding("it must exist", place=Place("gone.yaml"), code="recipe/none"),)),
+)
+
+
+def hostile(text: str) -> Validation:
+    """A recipe whose name, values and messages are all the text, as far as each may be."""
+    finding = Finding(f"`{text}` is no key", text, f"write {text}", Place(text, 3, 4), "recipe/unknown-key")
+    outcomes = (("static", LevelOutcome((finding,), (finding,), (text,), (text,))),)
+    return Validation(text, None, outcomes=outcomes, excused=(excused(finding),))
+
+
+def schema(name: str) -> Path:
+    """A schema of the standards' own; the test is skipped without it."""
+    if SCHEMAS is None:
+        pytest.skip("HPTRANSFER_SCHEMAS names no folder with schemas of the standards")
+    return Path(SCHEMAS) / name
+
+
+# GitHub's annotations, read back by the rules of its runner
+
+
+def read_command(line: str) -> tuple[str, dict[str, str], str]:
+    """One workflow command as actions/runner documents it: command, properties, message."""
+    found = re.fullmatch(r"::([a-z-]+)(?: ([^\n]*?))?::([^\n]*)", line)
+    assert found is not None, line
+    pairs = (each.partition("=") for each in (found[2] or "").split(",") if each)
+    properties = {name: _unescaped(value, {"%3A": ":", "%2C": ","}) for name, _, value in pairs}
+    return found[1], properties, _unescaped(found[3], {})
+
+
+def _unescaped(text: str, more: dict[str, str]) -> str:
+    """The percent sign is last, as in the runner."""
+    for escape, character in {"%0D": "\r", "%0A": "\n", **more, "%25": "%"}.items():
+        text = text.replace(escape, character)
+    return text
+
+
+def assert_github_reads(text: str) -> None:
+    """An annotation for each finding, with the text as `printable` has it; no line of the text's own."""
+    lines = written("github", hostile(text)).split("\n")
+    commands = [read_command(line) for line in lines if line.startswith("::")]
+
+    assert [command for command, _, _ in commands] == ["error", "warning", "notice", "notice"]
+    for _, properties, said in commands[:2]:
+        inside = not os.path.isabs(text) and not os.path.normpath(text).startswith("..")
+        expected = os.path.normpath(text) if inside and "\0" not in text else text
+        assert properties == {
+            "file": printable(expected),
+            "line": "3",
+            "col": "4",
+            "title": "recipe/unknown-key",
+        }
+        lines_said = [f"`{text}` is no key", f"received: {text}", f"hint: write {text}"]
+        assert said == "\n".join(map(printable, lines_said))
+    assert lines[4:] == ["1 recipe checked: 1 error, 1 warning", ""]
+
+
+def test_annotations_of_hostile_names() -> None:
+    """What the runner reads back is the name without what is invisible, and nothing else is a command."""
+    for text in HOSTILE:
+        assert len(HOSTILE) > 200
+        assert_github_reads(text)
+
+
+@given(st.text(min_size=1, max_size=40).filter(lambda text: len(printable(text)) < 3900))
+def test_annotations_of_any_text(text: str) -> None:
+    """The same for texts that nobody chose."""
+    assert_github_reads(text)
+
+
+# GitLab
+
+#: the fields that docs.gitlab.com/ci/testing/code_quality requires of a report, with the form of each
+GITLAB_SCHEMA = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["description", "check_name", "fingerprint", "severity", "location"],
+        "properties": {
+            "description": {"type": "string", "minLength": 1},
+            "check_name": {"type": "string", "minLength": 1},
+            "fingerprint": {"type": "string", "minLength": 1},
+            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
+            "location": {
+                "type": "object",
+                "required": ["path", "lines"],
+                "properties": {
+                    "path": {"type": "string", "pattern": r"^(?!\./)"},
+                    "lines": {"required": ["begin"], "properties": {"begin": {"type": "integer", "minimum": 1}}},
+                },
+            },
+        },
+    },
+}
+
+
+def test_gitlab() -> None:
+    """One issue per finding, at its line, with paths that start at the repository."""
+    found = json.loads(written("gitlab", *EVERYTHING))
+
+    assert [(each["check_name"], each["severity"]) for each in found] == [
+        ("recipe/range", "major"),
+        ("recipe/range", "major"),
+        ("advice/small-base", "minor"),
+        ("machine/storage", "major"),
+        ("recipe/none", "major"),
+    ]
+    assert found[0]["location"] == {"path": "a/r.yaml", "lines": {"begin": 4}}
+    assert found[0]["description"] == "`width >= 1` must hold; received: -3; hint: write 64"
+    assert len({each["fingerprint"] for each in found}) == 5
+    assert json.loads(written("gitlab", EVERYTHING[0])) == []
+
+
+def test_gitlab_by_its_documented_schema() -> None:
+    """Every field that GitLab requires, with the form that it documents."""
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: pip install jsonschema")
+    check = jsonschema.Draft7Validator(GITLAB_SCHEMA)
+
+    check.validate(json.loads(written("gitlab", *EVERYTHING)))
+    for text in HOSTILE:
+        check.validate(json.loads(written("gitlab", hostile(text))))
+    assert not check.is_valid([{"description": "x"}])
+
+
+@pytest.mark.parametrize("name", ["gitlab", "sarif"])
+def test_fingerprints_are_stable(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """They stay where lines are added above, from another folder, and beside new findings; other values have others."""
+
+    def marks(*findings: Finding) -> list[str]:
+        text = json.loads(written(name, one(*findings)))
+        if name == "gitlab":
+            return [each["fingerprint"] for each in text]
+        return [each["partialFingerprints"]["hptransferFinding/v1"] for each in text["runs"][0]["results"]]
+
+    before = marks(WRONG)
+    assert marks(replace(WRONG, place=Place("a/r.yaml", 40, 1))) == before
+    assert marks(replace(WEAK, place=Place("a/r.yaml", 1)), WRONG)[1:] == before
+    assert marks(replace(WRONG, hint="another hint")) == before
+    assert marks(replace(WRONG, received="-4")) != before
+    assert marks(replace(WRONG, place=Place("b/r.yaml", 4))) != before
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "a").mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    assert marks(replace(WRONG, place=Place("r.yaml", 4, 7))) == before
+
+
+# JUnit
+
+
+def test_junit() -> None:
+    """A suite per recipe; levels pass, fail, are skipped or could not be asked; rules have cases of their own."""
+    (root,) = [ET.fromstring(written("junit", *EVERYTHING))]  # noqa: S314  # what this test made
+    cases = {
+        suite.get("name"): {
+            case.get("name"): ([child.tag for child in case], case.get("file"), case.get("line")) for case in suite
+        }
+        for suite in root
+    }
+
+    assert cases == {
+        "good.yaml": {"static": ([], "good.yaml", None), "shapes": ([], "good.yaml", None)},
+        "a/r.yaml": {
+            "static": (["failure"], "a/r.yaml", None),
+            "static recipe/range": (["failure"], "a/r.yaml", "4"),
+            "static advice/small-base": (["system-out"], "a/r.yaml", "9"),
+            "shapes": (["skipped"], "a/r.yaml", None),
+            "ignored advice/small-base": (["skipped"], "a/r.yaml", "9"),
+        },
+        "own.yaml": {"shapes": (["skipped"], "own.yaml", None)},
+        "disk.yaml": {
+            "evidence": (["error"], "disk.yaml", None),
+            "evidence machine/storage": (["error"], "runs/r/study.db", "1"),
+        },
+        "gone.yaml": {"read recipe/none": (["error"], "gone.yaml", "1")},
+    }
+    assert {name: root.get(name) for name in ("tests", "failures", "errors")} == {
+        "tests": "11",
+        "failures": "2",
+        "errors": "3",
+    }
+    (text,) = [each.text for each in root.iter("failure") if each.text]
+    assert text == (
+        "4:7: `width >= 1` must hold\nreceived: -3\nhint: write 64\n\n"
+        "6:1: `width >= 1` must hold\nreceived: -3\nhint: write 64"
+    )
+
+
+#: characters of XML 1.0, section 2.2
+XML = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+
+def test_junit_of_hostile_names() -> None:
+    """It is XML of allowed characters, and values are read back as values."""
+    for text in HOSTILE:
+        xml = written("junit", hostile(text))
+
+        assert XML.fullmatch(xml)
+        root = ET.fromstring(xml.encode())  # noqa: S314  # what this test made
+        names = {"testsuites", "testsuite", "testcase", "failure", "skipped", "system-out"}
+        assert {each.tag for each in root.iter()} == names
+        shown = printable(text).replace("\ufffe", "").replace("\uffff", "")
+        assert root[0][1][0].get("message") == f"`{shown}` is no key"
+
+
+def test_junit_by_the_schemas_of_jenkins() -> None:
+    """By the XSD of PHPUnit's reports but for counts of all suites, by the other one but for `file` and `line`."""
+    xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed: pip install xmlschema")
+    wide, strict = (xmlschema.XMLSchema(str(schema(name))) for name in ("phpunit-4.0.xsd", "junit-10.xsd"))
+
+    for results in (EVERYTHING, *([hostile(text)] for text in HOSTILE)):
+        root = ET.fromstring(written("junit", *results).encode())  # noqa: S314  # what this test made
+        suites = ET.Element("testsuites")
+        suites.extend(root)
+        wide.validate(suites)
+        for case in root.iter("testcase"):
+            for name in ("file", "line"):
+                case.attrib.pop(name, None)
+        strict.validate(root)
+
+
+# SARIF
+
+
+def test_sarif() -> None:
+    """Rules with help, results with level, place and fingerprint; the ignored are suppressed, the open is noted."""
+    log = json.loads(written("sarif", *EVERYTHING))
+    (run,) = log["runs"]
+    rules = run["tool"]["driver"]["rules"]
+
+    assert log["version"] == "2.1.0"
+    assert [rule["id"] for rule in rules] == ["recipe/range", "machine/storage", "recipe/none", "advice/small-base"]
+    assert all(rule["help"]["text"] and rule["shortDescription"]["text"] for rule in rules)
+    assert [result["ruleId"] for result in run["results"]] == [
+        rules[each["ruleIndex"]]["id"] for each in run["results"]
+    ]
+    assert [result["level"] for result in run["results"]] == ["error"] * 4 + ["warning", "note"]
+    assert run["results"][0]["locations"] == [
+        {
+            "physicalLocation": {
+                "artifactLocation": {"uri": "a/r.yaml", "uriBaseId": "%SRCROOT%"},
+                "region": {"startLine": 4, "startColumn": 7},
+            }
+        }
+    ]
+    assert [("suppressions" in result) for result in run["results"]] == [False] * 5 + [True]
+    (asked,) = run["invocations"]
+    assert asked["executionSuccessful"] is False
+    assert [each["message"]["text"] for each in asked["toolExecutionNotifications"]] == [
+        "a/r.yaml: shapes did not run, because of the errors before",
+        "own.yaml: shapes did not decide whether it can be built",
+    ]
+
+
+def test_sarif_of_hostile_names() -> None:
+    """Paths are relative URIs that give the file's bytes back, and texts hold nothing invisible."""
+    for text in HOSTILE:
+        log = written("sarif", hostile(text))
+        (run,) = json.loads(log)["runs"]
+        artifact = run["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]
+
+        assert log.isascii()
+        assert re.fullmatch(r"[A-Za-z0-9._~/%-]+", artifact["uri"])
+        if "\ud800" not in text and "\0" not in text:
+            assert unquote_to_bytes(artifact["uri"]) == os.fsencode(os.path.normpath(text))
+        assert run["results"][0]["message"]["text"].startswith(f"`{printable(text)}` is no key")
+
+
+def test_sarif_by_its_schema() -> None:
+    """The schema that OASIS publishes accepts every log, and refuses a log without a version."""
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: pip install jsonschema")
+    check = jsonschema.Draft4Validator(json.loads(schema("sarif-schema-2.1.0.json").read_text("utf-8")))
+
+    check.validate(json.loads(written("sarif", *EVERYTHING)))
+    check.validate(json.loads(written("sarif")))
+    for text in HOSTILE:
+        check.validate(json.loads(written("sarif", hostile(text))))
+    assert not check.is_valid({"runs": []})
+
+
+def test_sarif_within_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond the number or the size that code scanning takes the least severe are left out, and the log says so."""
+    findings = [replace(WRONG, received=str(number)) for number in range(30)]
+
+    monkeypatch.setattr(sarif_format, "MOST_RESULTS", 25)
+    (run,) = json.loads(written("sarif", one(*findings[:24], warnings=findings)))["runs"]
+    assert [result["level"] for result in run["results"]] == ["error"] * 24 + ["warning"]
+    (cut,) = run["invocations"][0]["toolExecutionNotifications"]
+    assert cut["message"]["text"].startswith("29 results, the least severe, were left out")
+    monkeypatch.setattr(sarif_format, "MOST_BYTES", sarif_format._RESERVE + 5_000)
+    log = written("sarif", one(*findings))
+    assert 2 < len(json.loads(log)["runs"][0]["results"]) < 25
+    assert len(log) < sarif_format.MOST_BYTES
+
+
+def test_the_limits_are_those_of_github() -> None:
+    """25,000 results of a run and 10 MB of a file, as docs.github.com has them; real findings reach the first alone."""
+    many = [replace(WRONG, received=str(number)) for number in range(25_100)]
+    log = written("sarif", one(*many))
+    (run,) = json.loads(log)["runs"]
+
+    assert 20_000 < len(run["results"]) <= 25_000
+    assert len(log.encode()) <= 10_000_000
+    assert run["invocations"][0]["toolExecutionNotifications"][0]["level"] == "warning"
+
+
+# all formats
+
+
+@pytest.mark.parametrize("name", FORMATS.built_in)
+def test_no_format_prints_what_steers_a_terminal(name: str) -> None:
+    """Output is UTF-8 without controls, marks of direction and invisible characters."""
+    for text in HOSTILE:
+        output = written(name, hostile(text))
+
+        output.encode()
+        assert printable(output.replace("\n", "")) == output.replace("\n", "")
+
+
+def _paths(name: str, output: str) -> list[str]:
+    reads: dict[str, Callable[[], list[str]]] = {
+        "github": lambda: [read_command(output.split("\n", maxsplit=1)[0])[1]["file"]],
+        "gitlab": lambda: [json.loads(output)[0]["location"]["path"]],
+        "junit": lambda: [case.get("file", "") for case in ET.fromstring(output).iter("testcase")],  # noqa: S314
+        "sarif": lambda: [
+            json.loads(output)["runs"][0]["results"][0]["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        ],
+    }
+    return reads[name]()
+
+
+@pytest.mark.parametrize("name", ["github", "gitlab", "junit", "sarif"])
+def test_paths_start_at_the_repository(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever in the repository the command runs, and however the file was named."""
+    (tmp_path / "repo/.git").mkdir(parents=True)
+    (tmp_path / "repo/recipes").mkdir()
+    monkeypatch.chdir(tmp_path / "repo/recipes")
+    for reference in ("r.yaml", "./r.yaml", "../recipes/r.yaml", str(tmp_path / "repo/recipes/r.yaml")):
+        output = written(name, one(replace(WRONG, place=Place(reference, 1)), reference=reference))
+        assert set(_paths(name, output)) == {"recipes/r.yaml"}
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / "repo/recipes"))
+    assert set(_paths(name, written(name, one(replace(WRONG, place=Place("r.yaml")), reference="r.yaml")))) == {
+        "r.yaml"
+    }
