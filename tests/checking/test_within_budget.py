@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hptransfer.checking.within_budget import check_within, measure_within, starting_values
-from hptransfer.parameterization import applied_rules
+from hptransfer.parameterization import tables
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Exponents, Quantity
 from hptransfer.parameterization.tables import TABLES
@@ -92,9 +92,12 @@ def test_a_rule_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.Monke
     rule = TABLES["mup", "adam"].rules[row]
     changed = replace(rule, exponents=rule.exponents * Exponents(fan_in=0.5))
     table = replace(TABLES["mup", "adam"], rules=dict(TABLES["mup", "adam"].rules) | {row: changed})
-    monkeypatch.setattr(applied_rules, "TABLES", dict(TABLES) | {("mup", "adam"): table})
+    monkeypatch.setattr(tables, "TABLES", dict(TABLES) | {("mup", "adam"): table})
 
-    (axis,) = check_within(recipe(tmp_path))["axes"]
+    payload = recipe(tmp_path)
+    # plans are remembered per process, by what they depend on: not by tables that a test exchanges
+    Path(payload["path"]).write_text(edited(SMALL, ("steps: 100", "steps: 90\n  learning_rate: 0.0041")))
+    (axis,) = check_within(payload)["axes"]
     assert axis["verdict"] == "FAILS"
     assert "hidden" in axis["faults"][0]["sentence"]
     assert "learning rate" in axis["faults"][0]["repair"]
