@@ -7,19 +7,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from hptransfer.artifacts.coordinate import objection
-from hptransfer.artifacts.transfer import TransferFile
-from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
+from hptransfer.checking.carried_trials import carried_by
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
-from hptransfer.checking.expectations import Found, judge_expectations
 from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, CoordinateOutcome, Expected, evidence_of
+from hptransfer.checking.tuned_values import tuned_values
 from hptransfer.diagnostics.base import Stage
-from hptransfer.engine.flops import is_short, spent_on
+from hptransfer.engine.flops import AskedCosts, is_short, spent_on
 from hptransfer.engine.session import Session
-from hptransfer.errors import InconclusiveError, UsageError
-from hptransfer.statistics.slope import RowVerdict
+from hptransfer.errors import InconclusiveError
 from hptransfer.transfer.axis_facts import facts_of_report
 from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.scope import outlook_of
@@ -44,7 +41,7 @@ def check(
     """
     recipe = session.loaded.recipe
     chosen = chosen_diagnostics(recipe, diagnostics)
-    tuned = _tuned(session, name)
+    tuned = tuned_values(session, name)
     session.rehearse()
     designs = [CheckDesign(recipe, session.root, tuned, each) for each in recipe.check.checked]
     parts = _Parts([], listener)
@@ -60,32 +57,20 @@ def check(
         parts.add(found)
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     values = {axis.hyperparameter: axis.transferred for axis in report.axes}
-    outlook = parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), session.costs.of_one))
+    costs = AskedCosts(session.costs.of_one)
+    outlook = parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), costs.of))
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
     short = is_short(recipe, recipe.target_size())
     parts.add(spent_on(session.store.trials(), session.costs.of_target(), short=short))
-    evidence = evidence_of(session, report, parts.found, designs)
-    if (coordinate := outcome_of(evidence)) is not None:
+    groups = {design.hyperparameter: ladder.trials for design, ladder in zip(designs, ladders, strict=True)}
+    evidence = evidence_of(session, report, parts.found, designs, carried_by(session, groups, costs))
+    if (coordinate := CoordinateOutcome.of(evidence)) is not None:
         parts.add(coordinate)
     if recipe.expect is not None:
-        seen = Found(tuned, evidence, None if outlook.prediction is None else outlook.prediction.loss)
-        parts.add(Expected(judge_expectations(recipe.expect, seen), recipe.expect.verdict is not None))
+        prediction = None if outlook.prediction is None else outlook.prediction.loss
+        parts.add(Expected.of(recipe.expect, tuned, evidence, prediction))
     return CheckResult(report, tuple(parts.found), evidence)
-
-
-def outcome_of(evidence: TransferFile) -> CoordinateOutcome | None:
-    """What a coordinate check that does not hold means for the verdict; None where it holds or was not made.
-
-    Args:
-        evidence: the content of `transfer.json`.
-    """
-    found = evidence.coordinate
-    if found is None or found.verdict == RowVerdict.HOLDS:
-        return None
-    if found.fails:
-        return CoordinateOutcome(objection(evidence.verdict, found), fails=True)
-    return CoordinateOutcome("The coordinate check is INCONCLUSIVE, which takes nothing from the verdict.", fails=False)
 
 
 Part = TypeVar("Part", bound=CheckPart)
@@ -104,18 +89,6 @@ class _Parts:
         if self.listener is not None:
             self.listener.part(part)
         return part
-
-
-def _tuned(session: Session, name: str) -> dict[str, float]:
-    """The tuned value of every hyperparameter, of this version of the recipe."""
-    tuned = read_tuned(session.folder.tuned, name)
-    if tuned.recipe_hash != session.loaded.hash:
-        raise UsageError(
-            "transfer is checked for values that were tuned with the same recipe",
-            received=f"{session.folder.tuned} is of another version of it",
-            hint=f"run `hptransfer tune {name}` again; trials that are still valid are reused",
-        )
-    return tuned.hyperparameters
 
 
 def _run_ladder(session: Session, design: CheckDesign, listener: CheckListener | None) -> AdaptiveResult:

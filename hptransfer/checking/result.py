@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hptransfer.artifacts.carried import Carried
+from hptransfer.artifacts.coordinate import objection
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.evaluation import Evaluated
-from hptransfer.checking.expectations import Expectation, exit_status
+from hptransfer.checking.expectations import Expectation, Found, exit_status, judge_expectations
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
+from hptransfer.recipe.schema import Expect
+from hptransfer.statistics.interval import Interval
+from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.scope import Outlook
 from hptransfer.trials.spec import TrialSpec
@@ -37,6 +42,21 @@ class Expected:
     each: tuple[Expectation, ...]
     names_verdict: bool
 
+    @classmethod
+    def of(
+        cls, expect: Expect, tuned: Mapping[str, float], evidence: TransferFile, prediction: Interval | None
+    ) -> Expected:
+        """What is expected, against what was found.
+
+        Args:
+            expect: the recipe's section.
+            tuned: tuned hyperparameter -> its value, own unit.
+            evidence: the content of `transfer.json`.
+            prediction: of the loss at the recipe's target; None where none was made.
+        """
+        found = judge_expectations(expect, Found(tuned, evidence, prediction))
+        return cls(found, expect.verdict is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class CoordinateOutcome:
@@ -49,6 +69,20 @@ class CoordinateOutcome:
 
     sentence: str
     fails: bool
+
+    @classmethod
+    def of(cls, evidence: TransferFile) -> CoordinateOutcome | None:
+        """What a coordinate check that does not hold means for the verdict; None where it holds or was not made.
+
+        Args:
+            evidence: the content of `transfer.json`.
+        """
+        found = evidence.coordinate
+        if found is None or found.verdict == RowVerdict.HOLDS:
+            return None
+        if found.fails:
+            return cls(objection(evidence.verdict, found), fails=True)
+        return cls("The coordinate check is INCONCLUSIVE, which takes nothing from the verdict.", fails=False)
 
 
 #: what a check finds, in the order in which it finds it
@@ -145,7 +179,11 @@ class CheckResult:
 
 
 def evidence_of(
-    session: Session, report: TransferReport, parts: Sequence[CheckPart], designs: Sequence[CheckDesign]
+    session: Session,
+    report: TransferReport,
+    parts: Sequence[CheckPart],
+    designs: Sequence[CheckDesign],
+    carried: Carried,
 ) -> TransferFile:
     """The content of `transfer.json`.
 
@@ -154,6 +192,7 @@ def evidence_of(
         report: over all hyperparameters and axes.
         parts: everything that was found, what was spent among it.
         designs: of the ladders, in the order of their results.
+        carried: the trials, and what determined them.
     """
     ladders = [part for part in parts if isinstance(part, AdaptiveResult)]
     (spent,) = (part for part in parts if isinstance(part, Spent))
@@ -168,6 +207,7 @@ def evidence_of(
         provenance=_provenance(session, ladders, evaluated),
         spent=spent,
         target=next(part.scope for part in parts if isinstance(part, Outlook)),
+        evidence=carried,
     )
 
 

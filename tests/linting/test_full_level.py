@@ -57,7 +57,7 @@ def test_not_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert [error.code for error in missed.errors] == ["expect/not-met"]
     assert "expected TRANSFERS, found DRIFTS: NOT met" in (missed.errors[0].received or "")
 
-    said = answered(str(tmp_path / "recipe.yaml"), max_trials=None, max_flops=None, entry=full.ENTRY)
+    said = answered(str(tmp_path / "recipe.yaml"), max_trials=None, max_flops=None, entry="tests.support.ladder:work")
     monkeypatch.setattr(full, "run_apart", lambda function, payload, seconds: said | {"expected": []})
     (error,) = again(tmp_path, {"drift": -0.9}).errors
     assert (error.code, (error.received or "")[:7]) == ("full/verdict", "DRIFTS:")
