@@ -62,8 +62,8 @@ def headline(verdict: Verdict, sentence: str, coordinate: CoordinateRecord | Non
     """The verdict's sentence with what the coordinate check takes from it.
 
     Args:
-        verdict: of the ladder.
-        sentence: of the ladder.
+        verdict: what the ladder says.
+        sentence: what the ladder says, in words.
         coordinate: None where the check was not made.
     """
     if coordinate is None or not coordinate.fails:
@@ -75,7 +75,7 @@ def objection(verdict: Verdict, coordinate: CoordinateRecord) -> str:
     """What a failing check takes from a ladder's verdict, one sentence.
 
     Args:
-        verdict: of the ladder.
+        verdict: what the ladder says.
         coordinate: of a check that FAILS.
     """
     fails = f"{coordinate.clause[0].upper()}{coordinate.clause[1:]}."

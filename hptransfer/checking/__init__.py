@@ -16,6 +16,7 @@ __all__ = [
     "design",
     "diagnose",
     "expectations",
+    "expected",
     "forecast",
     "judge_coordinates",
     "judge_mechanics",

@@ -11,7 +11,7 @@ from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.carried_trials import carried_by
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
-from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, CoordinateOutcome, Expected, evidence_of
+from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, evidence_of, last_parts
 from hptransfer.checking.tuned_values import tuned_values
 from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import AskedCosts, is_short, spent_on
@@ -65,11 +65,8 @@ def check(
     parts.add(spent_on(session.store.trials(), session.costs.of_target(), short=short))
     groups = {design.hyperparameter: ladder.trials for design, ladder in zip(designs, ladders, strict=True)}
     evidence = evidence_of(session, report, parts.found, designs, carried_by(session, groups, costs))
-    if (coordinate := CoordinateOutcome.of(evidence)) is not None:
-        parts.add(coordinate)
-    if recipe.expect is not None:
-        prediction = None if outlook.prediction is None else outlook.prediction.loss
-        parts.add(Expected.of(recipe.expect, tuned, evidence, prediction))
+    for part in last_parts(recipe.expect, tuned, evidence, outlook):
+        parts.add(part)
     return CheckResult(report, tuple(parts.found), evidence)
 
 

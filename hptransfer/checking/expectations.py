@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from hptransfer.artifacts.scope import IntervalRecord
 from hptransfer.artifacts.transfer import AxisRecord, TransferFile
-from hptransfer.recipe.schema import Expect
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.cost_text import amount
 from hptransfer.verdict import Verdict
 
-#: exit statuses, the one that decides first: it does not hold, it is open, it holds
-_HOLDS_NOT, _OPEN, _HOLDS = 1, Verdict.INCONCLUSIVE.exit_status, 0
+#: exit statuses in the order of what decides, the one that decides first: it does not hold, it is open, it holds
+HOLDS_NOT, OPEN, HOLDS = 1, Verdict.INCONCLUSIVE.exit_status, 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class Expectation:
 
     Attributes:
         key: keys of the recipe that lead to it, joined by dots.
-        expected: in words.
-        found: in words.
+        expected: what should be, in words.
+        found: what there is, in words.
         met: whether it was met; None where what was found leaves it open.
     """
 
@@ -94,11 +94,11 @@ def exit_status(expectations: Sequence[Expectation], own: int, *, names_verdict:
     if not expectations:
         return own
     statuses = {_status(each) for each in expectations} | (set() if names_verdict else {own})
-    return next(status for status in (_HOLDS_NOT, _OPEN, _HOLDS) if status in statuses)
+    return next(status for status in (HOLDS_NOT, OPEN, HOLDS) if status in statuses)
 
 
 def _status(each: Expectation) -> int:
-    return _OPEN if each.met is None else _HOLDS if each.met else _HOLDS_NOT
+    return OPEN if each.met is None else HOLDS if each.met else HOLDS_NOT
 
 
 def _judged(expect: Expect, found: Found) -> Iterator[Expectation]:

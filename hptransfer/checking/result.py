@@ -3,87 +3,26 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hptransfer.artifacts.carried import Carried
-from hptransfer.artifacts.coordinate import objection
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.evaluation import Evaluated
-from hptransfer.checking.expectations import Expectation, Found, exit_status, judge_expectations
+from hptransfer.checking.expected import HOLDS, HOLDS_NOT, OPEN, CoordinateOutcome, Expect, Expected
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
 from hptransfer.provenance import tool_version
-from hptransfer.recipe.schema import Expect
-from hptransfer.statistics.interval import Interval
-from hptransfer.statistics.slope import RowVerdict
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.scope import Outlook
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
-from hptransfer.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the recipe expects, and what was found.
-
-    Attributes:
-        each: one entry for each thing that is expected.
-        names_verdict: whether a verdict is among them.
-    """
-
-    each: tuple[Expectation, ...]
-    names_verdict: bool
-
-    @classmethod
-    def of(
-        cls, expect: Expect, tuned: Mapping[str, float], evidence: TransferFile, prediction: Interval | None
-    ) -> Expected:
-        """What is expected, against what was found.
-
-        Args:
-            expect: the recipe's section.
-            tuned: tuned hyperparameter -> its value, own unit.
-            evidence: the content of `transfer.json`.
-            prediction: of the loss at the recipe's target; None where none was made.
-        """
-        found = judge_expectations(expect, Found(tuned, evidence, prediction))
-        return cls(found, expect.verdict is not None)
-
-
-@dataclass(frozen=True, slots=True)
-class CoordinateOutcome:
-    """What the coordinate check takes from the verdict, or leaves open.
-
-    Attributes:
-        sentence: one or two sentences.
-        fails: whether the check FAILS; else it is INCONCLUSIVE, which takes nothing from the verdict.
-    """
-
-    sentence: str
-    fails: bool
-
-    @classmethod
-    def of(cls, evidence: TransferFile) -> CoordinateOutcome | None:
-        """What a coordinate check that does not hold means for the verdict; None where it holds or was not made.
-
-        Args:
-            evidence: the content of `transfer.json`.
-        """
-        found = evidence.coordinate
-        if found is None or found.verdict == RowVerdict.HOLDS:
-            return None
-        if found.fails:
-            return cls(objection(evidence.verdict, found), fails=True)
-        return cls("The coordinate check is INCONCLUSIVE, which takes nothing from the verdict.", fails=False)
-
 
 #: what a check finds, in the order in which it finds it
 CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Outlook | Spent | CoordinateOutcome | Expected
@@ -144,7 +83,7 @@ class CheckResult:
         """Whether the target may be written: values carry over, or laws bound what the target needs."""
         if self.outlook.laws:
             return self.outlook.bounded
-        return self.report.verdict is Verdict.TRANSFERS and not self.broken
+        return self.report.verdict.exit_status == HOLDS and not self.broken
 
     @property
     def broken(self) -> bool:
@@ -163,19 +102,36 @@ class CheckResult:
         uncovered = self.supports_target and not self.outlook.settled
         # where something is expected, a coordinate check that FAILS is among it (`judge_expectations`)
         own = self._own_status(broken=self.broken and not expected.each)
-        return exit_status(expected.each, own, names_verdict=expected.names_verdict and not uncovered)
+        return expected.exit_status(own, uncovered=uncovered)
 
     def _own_status(self, *, broken: bool) -> int:
         if not self.outlook.laws and broken:
-            return Verdict.DRIFTS.exit_status
-        supported = self.outlook.bounded if self.outlook.laws else self.report.verdict is Verdict.TRANSFERS
+            return HOLDS_NOT
+        supported = self.outlook.bounded if self.outlook.laws else self.report.verdict.exit_status == HOLDS
         if supported:
-            return 0 if self.outlook.settled else Verdict.INCONCLUSIVE.exit_status
-        return Verdict.INCONCLUSIVE.exit_status if self.outlook.laws else self.report.verdict.exit_status
+            return 0 if self.outlook.settled else OPEN
+        return OPEN if self.outlook.laws else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""
         return next((each.report for each in self.parts if isinstance(each, Diagnosed) and each.name == name), None)
+
+
+def last_parts(
+    expect: Expect | None, tuned: Mapping[str, float], evidence: TransferFile, ahead: Outlook
+) -> Iterator[CoordinateOutcome | Expected]:
+    """What is known once everything else is: what the coordinate check takes from the verdict, what was expected.
+
+    Args:
+        expect: the section of the recipe; None where it has none.
+        tuned: tuned hyperparameter -> its value, own unit.
+        evidence: the content of `transfer.json`.
+        ahead: what it says of the recipe's target.
+    """
+    if (coordinate := CoordinateOutcome.of(evidence)) is not None:
+        yield coordinate
+    if expect is not None:
+        yield Expected.of(expect, tuned, evidence, None if ahead.prediction is None else ahead.prediction.loss)
 
 
 def evidence_of(

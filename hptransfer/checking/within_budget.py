@@ -125,9 +125,9 @@ def measure_within(
 
     Args:
         sizes: every size of the check.
-        measure: makes one run.
-        budget: seconds.
-        most_seeds: at each size.
+        measure: makes one run of a size and a seed.
+        budget: seconds of the clock in all.
+        most_seeds: seeds at each size, at most.
         clock: seconds of processor time so far.
     """
     ordered = sorted(sizes, key=_work)
@@ -191,7 +191,7 @@ def least_found(report: CoordinateReport) -> float | None:
     """The smallest power of size, at the layer that is known worst, that four such checks of five would find.
 
     Args:
-        report: along one axis.
+        report: the outcome along one axis.
     """
     errors = [row.standard_error for row in report.rows if row.judged and not math.isnan(row.standard_error)]
     return report.tolerance + _FOUND * max(errors) if errors else None

@@ -22,6 +22,7 @@ from hptransfer.parameterization.rules import (
     WeightDecay,
 )
 from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS, covered_axes_of
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
@@ -30,17 +31,12 @@ from hptransfer.recipe.sections import NAME, DataSection, ExternalData, Section,
 from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.training import Training
 from hptransfer.sizes import SHAPE_LABEL, Size, SizeAxis, shape_label
-from hptransfer.verdict import Verdict
 
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
 if TYPE_CHECKING:
     ParameterizationName: TypeAlias = str
-    VerdictName: TypeAlias = str
-    CoordinateName: TypeAlias = str
 else:
     ParameterizationName = Literal[(*PARAMETERIZATIONS, MEASURED)]
-    VerdictName = Literal[tuple(verdict.value for verdict in Verdict)]
-    CoordinateName = Literal["HOLDS", "FAILS", "INCONCLUSIVE"]  # of `statistics.slope`, which lies above
 
 
 class OwnData(DataSection):
@@ -284,42 +280,6 @@ class Budget(Section):
     trial_memory: Memory | None = None
     """resident memory of one trial, all its processes together, as `500MB` or `4GB`; one that holds more is killed and
     counts as failed (out of memory)"""
-
-
-class ExpectedRange(Section):
-    """Where a tuned value is to lie, in its own unit."""
-
-    low: NonNegative
-    high: Positive
-
-
-class ExpectedLoss(Section):
-    """What the prediction at the target is held to: either both ends, or a value that it contains."""
-
-    low: float | None = None
-    """the predicted interval lies between `low` and `high`, in the unit of the loss"""
-    high: float | None = None
-    """see `low`"""
-    contains: float | None = None
-    """the predicted interval contains this loss"""
-
-
-class Expect(Section):
-    """What CI holds the recipe to; it decides the exit status of `check`, `run` and `validate` (docs/verdicts.md)."""
-
-    verdict: VerdictName | None = None
-    """over the checked sizes; where it is left out, the verdict's own status counts beside the rest"""
-    coordinate: CoordinateName | None = None
-    """of the coordinate check, over all its axes; default: anything but FAILS, unless another verdict than TRANSFERS is
-    expected"""
-    optimum: Annotated[dict[HyperparameterName, ExpectedRange], Field(max_length=32)] = Field(default_factory=dict)
-    """hyperparameter -> where its tuned value lies"""
-    drift: Positive | None = None
-    """octaves of the optimum per doubling, at most, either way: the whole interval along every ladder"""
-    cost: Positive | None = None
-    """of the tuned value, at most, in the unit of the verdict: the upper end at every checked size"""
-    prediction: ExpectedLoss | None = None
-    """of the loss at the target"""
 
 
 class Objective(Section):

@@ -14,7 +14,8 @@ from rich.text import Text
 from hptransfer.artifacts.spent import Spent
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
-from hptransfer.checking.result import CheckPart, CheckResult, CoordinateOutcome, Expected
+from hptransfer.checking.expected import CoordinateOutcome, Expected
+from hptransfer.checking.result import CheckPart, CheckResult
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves

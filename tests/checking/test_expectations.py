@@ -15,9 +15,10 @@ import yaml
 
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.expectations import Expectation, Found, exit_status, judge_coordinate, judge_expectations
-from hptransfer.checking.result import CheckResult, Expected
+from hptransfer.checking.expected import Expected
+from hptransfer.checking.result import CheckResult
 from hptransfer.errors import RefusedError
-from hptransfer.recipe.schema import Expect
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.scaling.scale import scale
 from hptransfer.statistics.interval import Interval
 from hptransfer.statistics.slope import RowVerdict

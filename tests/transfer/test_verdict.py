@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from hptransfer.recipe.schema import Expect
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.speed import Speed, speed_of
 from hptransfer.verdict import Verdict

@@ -33,7 +33,7 @@ def outcome_of(
     """What a level says of an answer.
 
     Args:
-        answer: what `run_apart` returned.
+        answer: what `run_apart` returned for it.
         subject: the recipe that was asked about.
         code: of findings that say why there is no other answer.
         read: makes the outcome of an answer that is no failure.
@@ -67,7 +67,7 @@ def untrusted(subject: Subject, asked: str) -> LevelOutcome | None:
     """What a level says of code of the recipe's own that is not trusted; None where there is none, or it is.
 
     Args:
-        subject: the recipe.
+        subject: the recipe that is asked about.
         asked: what would be decided, "whether ...".
     """
     own = step_code(subject.loaded.recipe)

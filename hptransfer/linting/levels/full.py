@@ -11,7 +11,7 @@ from typing import Any
 from hptransfer.artifacts.transfer import TransferFile, read_transfer
 from hptransfer.artifacts.tuned import Tuned, read_tuned
 from hptransfer.checking.check import check
-from hptransfer.checking.result import Expected
+from hptransfer.checking.expected import Expected
 from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import PROCESSORS, BudgetOptions
 from hptransfer.errors import Finding, HptransferError, Place, UsageError, printable

@@ -9,12 +9,12 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter
 
 from hptransfer.recipe.command_sections import CommandTrainer
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, Model
 from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.schema import (
     Check,
     Data,
-    Expect,
     ParameterizationChoice,
     Range,
     Shape,
