@@ -70,7 +70,7 @@ def test_a_budget_that_ends_is_no_answer(tmp_path: Path, capsys: pytest.CaptureF
     assert len(found.open) == 1
 
     file = tmp_path / "recipe.yaml"
-    file.write_text(recipe_text({"drift": 0.0}) + "budget: {trials: 9}\n")
+    file.write_text(recipe_text({"drift": 0.0}) + "budget: {trials: 12}\n")
     assert validate_command([str(file)], level=["full"]) == 3
     said = capsys.readouterr().out
     assert ": valid" not in said
