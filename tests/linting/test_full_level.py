@@ -14,6 +14,7 @@ from hptransfer.linting.levels import full
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
 from hptransfer.recipe.load import load_recipe
 from tests.support.ladder import recipe_text
+from tests.support.recipe_texts import MLP
 from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 
 
@@ -63,17 +64,20 @@ def test_not_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert (error.code, (error.received or "")[:7]) == ("full/verdict", "DRIFTS:")
 
 
-def test_a_budget_that_ends_is_no_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_budget_that_ends_is_no_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Exit status 3, and the recipe is not called valid."""
     found = again(tmp_path, {"drift": 0.0}, max_trials=5)
     assert found.errors == ()
     assert len(found.open) == 1
 
-    file = tmp_path / "recipe.yaml"
-    file.write_text(recipe_text({"drift": 0.0}) + "budget: {trials: 12}\n")
+    said = {"refused": "budget", "rule": "the budget must suffice", "received": "5 trials", "hint": None}
+    monkeypatch.setattr(full, "run_apart", lambda function, payload, seconds: said)
+    file = tmp_path / "small.yaml"
+    file.write_text(MLP)
     assert validate_command([str(file)], level=["full"]) == 3
-    said = capsys.readouterr().out
-    assert ": valid" not in said
+    assert ": valid" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -25,7 +25,9 @@ def test_each_verdict_owns_its_exit_status(verdict: Verdict, status: int) -> Non
 
 def test_a_recipe_can_expect_each_verdict() -> None:
     """The recipe's room lies below this one, so its key has the names once more: they are these."""
-    assert get_args(get_args(Expect.model_fields["verdict"].annotation)[0]) == tuple(verdict.value for verdict in Verdict)
+    assert get_args(get_args(Expect.model_fields["verdict"].annotation)[0]) == tuple(
+        verdict.value for verdict in Verdict
+    )
 
 
 @pytest.mark.parametrize(
