@@ -53,7 +53,7 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The coordinate check, in a process in which code of the recipe's own may run.
 
     Args:
-        payload: what `check_within` takes.
+        payload: path and seconds, as `check_within` takes them.
     """
     try:
         return check_within(payload)
