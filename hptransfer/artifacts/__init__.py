@@ -16,6 +16,7 @@ yaml_keys        YAML whose mappings have each key once
 __all__ = [
     "carried",
     "compared",
+    "coordinate",
     "facts",
     "horizon",
     "json_data",

@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.coordinate import CoordinateRecord
 from hptransfer.artifacts.horizon import HorizonRecord, TimescaleRecord
 from hptransfer.artifacts.known_values import (
     ClipNorm,
@@ -121,6 +122,8 @@ class VerdictRecord(_Record):
     """why it should not have been written; empty unless forced"""
     axes: tuple[Mapping[str, Any], ...]
     """per checked axis what transfer.json says, with `sizes` as plain numbers"""
+    coordinate: CoordinateRecord | None = None
+    """the coordinate check's outcome; null: it was not made, or the file was written before it was kept"""
 
 
 class ExtrapolationRecord(_Record):

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact, Record
 from hptransfer.artifacts.carried import Carried
+from hptransfer.artifacts.coordinate import CoordinateRecord, headline, with_coordinate
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.scope import IntervalRecord, ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
@@ -303,6 +304,8 @@ class TransferFile(Artifact):
     mechanics: tuple[Mapping[str, Any], ...] = ()
     """per axis of the model: `rises`, the values at which a larger size clearly trains worse, of `compared`; `by` is
     null where it diverges; none in files of before it was kept"""
+    coordinate: CoordinateRecord | None = None
+    """the coordinate check's outcome; one that FAILS is part of the verdict; null: it was not made"""
     diagnostics: Mapping[str, Any]
     """what each diagnostic found, by its name; null where there was too little to judge"""
     adaptive: AdaptiveRecord
@@ -318,7 +321,7 @@ class TransferFile(Artifact):
         Args:
             data: of a file with this format's number.
         """
-        return with_standings(data, "target")
+        return with_coordinate(with_standings(data, "target"))
 
     @classmethod
     def of(
@@ -349,14 +352,14 @@ class TransferFile(Artifact):
             target: the judgement of the recipe's target; None where there is none.
             evidence: the trials and what they share; None where they are not known.
         """
-        first = report.axes[0]
+        first, coordinate = report.axes[0], CoordinateRecord.of(to_document(diagnostics.get("coordinate")))
         content = {
             "format": cls.FORMAT,
             "recipe": recipe,
             "recipe_hash": recipe_hash,
             "identity": identity,
             "verdict": report.verdict,
-            "sentence": report.sentence,
+            "sentence": headline(report.verdict, report.sentence, coordinate),
             "hyperparameter": first.hyperparameter,
             "transferred": first.transferred,
             "hyperparameters": [
@@ -367,6 +370,7 @@ class TransferFile(Artifact):
             "axes": report.axes,
             "target": None if target is None else ScopeRecord.of(target),
             "mechanics": fixed_values_documents(report.axes),
+            "coordinate": None if coordinate is None else coordinate.model_dump(mode="json"),
             "diagnostics": diagnostics,
             "adaptive": adaptive,
             "provenance": provenance,

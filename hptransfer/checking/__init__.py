@@ -15,6 +15,8 @@ __all__ = [
     "check",
     "design",
     "diagnose",
+    "expectations",
+    "expected",
     "forecast",
     "judge_coordinates",
     "judge_mechanics",
@@ -23,4 +25,5 @@ __all__ = [
     "result",
     "table_group",
     "table_target",
+    "within_budget",
 ]

@@ -11,7 +11,7 @@ from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
 from hptransfer.checking.carried_trials import carried_by
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
-from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
+from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, evidence_of, last_parts
 from hptransfer.checking.tuned_values import tuned_values
 from hptransfer.diagnostics.base import Stage
 from hptransfer.engine.flops import AskedCosts, is_short, spent_on
@@ -58,16 +58,16 @@ def check(
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     values = {axis.hyperparameter: axis.transferred for axis in report.axes}
     costs = AskedCosts(session.costs.of_one)
-    parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), costs.of))
+    outlook = parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), costs.of))
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
     short = is_short(recipe, recipe.target_size())
     parts.add(spent_on(session.store.trials(), session.costs.of_target(), short=short))
-    if recipe.expect is not None:
-        parts.add(Expectation(recipe.expect.verdict, report.verdict))
     groups = {design.hyperparameter: ladder.trials for design, ladder in zip(designs, ladders, strict=True)}
-    carried = carried_by(session, groups, costs)
-    return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs, carried))
+    evidence = evidence_of(session, report, parts.found, designs, carried_by(session, groups, costs))
+    for part in last_parts(recipe.expect, tuned, evidence, outlook):
+        parts.add(part)
+    return CheckResult(report, tuple(parts.found), evidence)
 
 
 Part = TypeVar("Part", bound=CheckPart)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.evaluation import Evaluated
+from hptransfer.checking.expected import HOLDS, HOLDS_NOT, OPEN, CoordinateOutcome, Expect, Expected
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import OnEvent
 from hptransfer.engine.session import Session
@@ -22,24 +23,9 @@ from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.scope import Outlook
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import TrialState
-from hptransfer.verdict import Verdict
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What the recipe expects, and what was found.
-
-    Attributes:
-        expected: name of the verdict in the recipe's `expect`.
-        found: the verdict of the check.
-    """
-
-    expected: str
-    found: Verdict
-
 
 #: what a check finds, in the order in which it finds it
-CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Outlook | Spent | Expectation
+CheckPart = Diagnosed | AdaptiveResult | TransferReport | Evaluated | Outlook | Spent | CoordinateOutcome | Expected
 
 
 class LadderProgress(Protocol):
@@ -97,21 +83,55 @@ class CheckResult:
         """Whether the target may be written: values carry over, or laws bound what the target needs."""
         if self.outlook.laws:
             return self.outlook.bounded
-        return self.report.verdict is Verdict.TRANSFERS
+        return self.report.verdict.exit_status == HOLDS and not self.broken
+
+    @property
+    def broken(self) -> bool:
+        """Whether the coordinate check FAILS: the parameterization does not do what its rules say."""
+        return self.evidence.coordinate is not None and self.evidence.coordinate.fails
 
     @property
     def exit_status(self) -> int:
-        """What a command ends with: the verdict's, but 3 where values carry over and the target is not covered.
+        """What a command ends with: what the recipe expects decides, where it expects something.
 
-        Where no rule is claimed, 0 or 3 as the laws bound the target and its axes are covered.
+        Else it is the verdict's, but 1 where the coordinate check FAILS, and 3 where values carry over and the target
+        is not covered, which no expectation changes. Where no rule is claimed, 0 or 3 as the laws bound the target and
+        its axes are covered.
         """
-        if self.supports_target:
-            return 0 if self.outlook.settled else Verdict.INCONCLUSIVE.exit_status
-        return Verdict.INCONCLUSIVE.exit_status if self.outlook.laws else self.report.verdict.exit_status
+        expected = next((part for part in self.parts if isinstance(part, Expected)), Expected((), False))
+        uncovered = self.supports_target and not self.outlook.settled
+        # where something is expected, a coordinate check that FAILS is among it (`judge_expectations`)
+        own = self._own_status(broken=self.broken and not expected.each)
+        return expected.exit_status(own, uncovered=uncovered)
+
+    def _own_status(self, *, broken: bool) -> int:
+        if not self.outlook.laws and broken:
+            return HOLDS_NOT
+        supported = self.outlook.bounded if self.outlook.laws else self.report.verdict.exit_status == HOLDS
+        if supported:
+            return 0 if self.outlook.settled else OPEN
+        return OPEN if self.outlook.laws else self.report.verdict.exit_status
 
     def diagnosed(self, name: str) -> Any:
         """The report of a diagnostic; None where it was not made or had too little to judge."""
         return next((each.report for each in self.parts if isinstance(each, Diagnosed) and each.name == name), None)
+
+
+def last_parts(
+    expect: Expect | None, tuned: Mapping[str, float], evidence: TransferFile, ahead: Outlook
+) -> Iterator[CoordinateOutcome | Expected]:
+    """What is known once everything else is: what the coordinate check takes from the verdict, what was expected.
+
+    Args:
+        expect: the section of the recipe; None where it has none.
+        tuned: tuned hyperparameter -> its value, own unit.
+        evidence: the content of `transfer.json`.
+        ahead: what it says of the recipe's target.
+    """
+    if (coordinate := CoordinateOutcome.of(evidence)) is not None:
+        yield coordinate
+    if expect is not None:
+        yield Expected.of(expect, tuned, evidence, None if ahead.prediction is None else ahead.prediction.loss)
 
 
 def evidence_of(

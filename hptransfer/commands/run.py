@@ -58,7 +58,7 @@ def run_command(
             print_scaled(session.folder.target, target, console, checked=True)
         else:
             given = target_options(options.runs)
-            refusal = no_target(checked.report.verdict, checked.outlook, options.recipe, given)
+            refusal = no_target(checked.evidence, checked.outlook, options.recipe, given)
             console.print(refusal, markup=False, soft_wrap=True)
         console.print(f"results in {session.folder.path}", soft_wrap=True)
     if options.as_json:

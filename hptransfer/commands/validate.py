@@ -52,8 +52,8 @@ def validate_command(
     """Check recipes, level by level; only the levels that are asked run.
 
     Returns:
-        0 when all are valid (warnings included), 1 when there are errors, 2 when a file could not be read, 4 when the
-        machine or damaged storage kept a level from being asked.
+        0 when all are valid (warnings included), 1 when there are errors, 2 when a file could not be read, 3 when what
+        was run gave no answer, 4 when the machine or damaged storage kept a level from being asked.
 
     Raises:
         UsageError: there is no such format or level, or rules of the user's own cannot be imported or fail.
@@ -72,4 +72,6 @@ def validate_command(
         return 2
     if any(result.broken_machine for result in results):
         return 4
-    return 1 if any(result.errors for result in results) else 0
+    if any(result.errors and not result.unanswered for result in results):
+        return 1
+    return 3 if any(result.unanswered for result in results) else 0

@@ -92,11 +92,13 @@ class Results:
         tuned: recommended base-size values by name.
         verdict: the check's verdict, for example "TRANSFERS".
         target: path of the target's configuration, whatever recipe it was written for.
+        coordinate: outcome of its coordinate check, with the sentence where it does not hold; None where none was made.
     """
 
     tuned: Mapping[str, float] | None
     verdict: str | None
     target: str | None
+    coordinate: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,13 +201,16 @@ def _tuned(found: Located) -> Tuned | None:
 
 
 def _results(found: Located, tuned: Tuned | None) -> Results:
-    verdict = None
+    verdict = coordinate = None
     with contextlib.suppress(UsageError):  # another version's
         transfer = read_transfer(found.folder.transfer)
         if transfer is not None and transfer.recipe_hash == found.recipe_hash:
             verdict = str(transfer.verdict)
+            if transfer.coordinate is not None:
+                said = transfer.coordinate
+                coordinate = said.verdict + ("" if said.verdict == "HOLDS" else f" {said.sentence}")
     target = str(found.folder.target) if found.folder.target.exists() else None
-    return Results(None if tuned is None else tuned.recommended, verdict, target)
+    return Results(None if tuned is None else tuned.recommended, verdict, target, coordinate)
 
 
 def _sizes(seen: Sequence[SeenTrial]) -> dict[str, SizeStatus]:

@@ -43,8 +43,8 @@ class Validation:
 
     @property
     def errors(self) -> tuple[Finding, ...]:
-        """Broken rules of every level; a recipe with one is not valid."""
-        found = (each for _, outcome in self.outcomes for each in (*outcome.errors, *outcome.machine))
+        """Broken rules of every level, and what gave no answer; a recipe with one is not called valid."""
+        found = (each for _, outcome in self.outcomes for each in (*outcome.errors, *outcome.machine, *outcome.open))
         return (*self.unreadable, *found)
 
     @property
@@ -88,6 +88,12 @@ class Validation:
         return any(outcome.machine for _, outcome in self.outcomes)
 
     @property
+    def unanswered(self) -> bool:
+        """Whether all that speaks against it is that something was run and gave no answer."""
+        open_ = any(outcome.open for _, outcome in self.outcomes)
+        return open_ and not self.unreadable and not any(outcome.errors for _, outcome in self.outcomes)
+
+    @property
     def summary(self) -> dict[str, Any]:
         """What programs are told, but for the findings."""
         return {
@@ -95,7 +101,10 @@ class Validation:
             "valid": not self.errors,
             "hash": self.loaded.hash if self.loaded else None,
             "levels": {
-                level: {"passed": not (outcome.errors or outcome.machine), "undecided": list(outcome.undecided)}
+                level: {
+                    "passed": not (outcome.errors or outcome.machine or outcome.open),
+                    "undecided": list(outcome.undecided),
+                }
                 for level, outcome in self.outcomes
             },
             "skipped": list(self.skipped),
@@ -132,7 +141,7 @@ def validate(reference: str, options: ValidationOptions = ValidationOptions()) -
         if not outcomes:
             outcome = replace(outcome, errors=(*outcome.errors, *ignores.faults))
         outcomes.append((level, outcome))
-        if outcome.errors or outcome.machine:
+        if outcome.errors or outcome.machine or outcome.open:
             break
     ran = [level for level, _ in outcomes]
     return Validation(
@@ -164,4 +173,5 @@ def _explained(outcome: LevelOutcome) -> LevelOutcome:
         errors=tuple(explained(outcome.errors, known)),
         warnings=tuple(explained(outcome.warnings, known)),
         machine=tuple(explained(outcome.machine, known)),
+        open=tuple(explained(outcome.open, known)),
     )

@@ -25,6 +25,7 @@ __all__ = [
     "command_sections",
     "data_skeleton",
     "defaults",
+    "expect_section",
     "form_rules",
     "load",
     "model_draft",

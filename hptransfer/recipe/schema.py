@@ -22,6 +22,7 @@ from hptransfer.parameterization.rules import (
     WeightDecay,
 )
 from hptransfer.parameterization.tables import ABSOLUTE, MEASURED, PARAMETERIZATIONS, covered_axes_of
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.recipe.model_sections import ExternalModel, Model
 from hptransfer.recipe.numbers import Count, Depth, NonNegative, Positive, Tokens, Width
 from hptransfer.recipe.quantities import Duration, Memory
@@ -30,15 +31,12 @@ from hptransfer.recipe.sections import NAME, DataSection, ExternalData, Section,
 from hptransfer.recipe.trainer_sections import NamedTrainer, TrainerChoice
 from hptransfer.recipe.training import Training
 from hptransfer.sizes import SHAPE_LABEL, Size, SizeAxis, shape_label
-from hptransfer.verdict import Verdict
 
 # names from the lists that own them, as literals for messages and docs; a type checker cannot read them
 if TYPE_CHECKING:
     ParameterizationName: TypeAlias = str
-    VerdictName: TypeAlias = str
 else:
     ParameterizationName = Literal[(*PARAMETERIZATIONS, MEASURED)]
-    VerdictName = Literal[tuple(verdict.value for verdict in Verdict)]
 
 
 class OwnData(DataSection):
@@ -282,12 +280,6 @@ class Budget(Section):
     trial_memory: Memory | None = None
     """resident memory of one trial, all its processes together, as `500MB` or `4GB`; one that holds more is killed and
     counts as failed (out of memory)"""
-
-
-class Expect(Section):
-    """What CI holds the recipe to."""
-
-    verdict: VerdictName
 
 
 class Objective(Section):

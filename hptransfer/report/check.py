@@ -14,13 +14,14 @@ from rich.text import Text
 from hptransfer.artifacts.spent import Spent
 from hptransfer.checking.adaptive import AdaptiveResult
 from hptransfer.checking.design import CheckDesign
-from hptransfer.checking.result import CheckPart, CheckResult, Expectation
+from hptransfer.checking.expected import CoordinateOutcome, Expected
+from hptransfer.checking.result import CheckPart, CheckResult
 from hptransfer.diagnostics.base import Diagnosed
 from hptransfer.engine.scheduler import relative_cost
 from hptransfer.report.curves import save_curves
 from hptransfer.report.prediction import describe_outlook
 from hptransfer.report.progress import Progress
-from hptransfer.report.terminal import print_diagnosed, print_transfer, rounds_table
+from hptransfer.report.terminal import print_diagnosed, print_long, print_transfer, rounds_table
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.transfer.judge import TransferReport
 from hptransfer.transfer.scope import Outlook
@@ -62,9 +63,11 @@ def print_part(part: CheckPart, console: Console) -> None:
                 console.print(Text(f"{said}\n"))
         case Spent():
             console.print(part.sentence)
-        case Expectation():
-            same = part.expected == part.found
-            console.print(f"expected {part.expected}: {'as expected' if same else f'but it is {part.found}'}")
+        case CoordinateOutcome():
+            print_long(part.sentence, console)
+        case Expected():
+            for each in part.each:
+                print_long(each.sentence, console)
         case _:  # what the losses were measured on
             console.print(Text(f"{part.sentence}\n"))
 

@@ -65,7 +65,12 @@ def _attempt_document(attempt: Attempt) -> dict[str, Any]:
 def _results(status: Status) -> dict[str, str | None]:
     tuned, results = status.results.tuned, status.results
     values = None if tuned is None else ", ".join(f"{name} {value:.4g}" for name, value in tuned.items())
-    return {"tuned": values, "verdict": results.verdict, "target": results.target}
+    return {
+        "tuned": values,
+        "verdict": results.verdict,
+        "coordinate check": results.coordinate,
+        "target": results.target,
+    }
 
 
 def _who(status: Status) -> str:

@@ -63,8 +63,14 @@ def objections_of_check(checked: TransferFile, ahead: Outlook) -> Iterator[str]:
         for law in ahead.laws:
             if not law.bounded:
                 yield law.objection
-    elif verdict_besides(checked, ahead.exponents) is not Verdict.TRANSFERS:
+        return
+    against = verdict_besides(checked, ahead.exponents) is not Verdict.TRANSFERS
+    if against:
         yield f"the check says {checked.verdict}: {checked.sentence}"
+    coordinate = checked.coordinate
+    # the sentence of a verdict has it, but that of an earlier version
+    if coordinate is not None and coordinate.fails and not (against and coordinate.sentence in checked.sentence):
+        yield coordinate.clause
 
 
 def described_target(

@@ -76,26 +76,32 @@ def refuse(
     """
     received, rule = "; ".join(objections), "a target is written only for hyperparameters that were shown to transfer"
     force = "`--force` writes the target all the same and says so in it"
-    if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE:
+    broken = checked is not None and checked.coordinate is not None and checked.coordinate.fails
+    if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE and not broken:
         hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe, given)}; {force}"
         raise InconclusiveError(rule, received=received, hint=hint)
     hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
     if checked is not None and checked.verdict is Verdict.DRIFTS:
         hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe, given)}"
+    elif checked is not None and broken:
+        hint = f"mend what the coordinate check names, then run `hptransfer run {recipe}`"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
 
-def no_target(verdict: Verdict, ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
+def no_target(checked: TransferFile, ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:
     """Why `run` wrote no target, and what the user may do.
 
     Args:
-        verdict: what the check says of the tuned values.
+        checked: the content of `transfer.json`.
         ahead: what it says of the recipe's target.
         recipe: what the user called it.
         given: options that `scale` needs too.
     """
     force = "`--force` writes it all the same"
-    return f"no target.yaml: the verdict {verdict} does not support one; {force}{_offer(ahead, recipe, given)}"
+    said = f"the verdict {checked.verdict} does not support one"
+    if checked.verdict is Verdict.TRANSFERS and checked.coordinate is not None and checked.coordinate.fails:
+        return f"no target.yaml: the coordinate check FAILS; {force}"
+    return f"no target.yaml: {said}; {force}{_offer(ahead, recipe, given)}"
 
 
 def _offer(ahead: Outlook, recipe: str, given: Sequence[str] = ()) -> str:

@@ -83,6 +83,7 @@ def build_target(
             forced=bool(objections),
             objections=tuple(objections),
             axes=tuple(map(_brief, checked.axes)) if checked else (),
+            coordinate=checked.coordinate if checked else None,
         ),
         scope=scope,
         use=UseRecord(use="predicted" if used else "tuned", predicted=used),

@@ -301,7 +301,7 @@ def test_nothing_is_printed_and_no_result_written_by_the_library(
 
     assert (silent.out, silent.err) == ("", "")
     assert capsys.readouterr().out == streamed
-    assert streamed.endswith("expected TRANSFERS: as expected\n")
+    assert streamed.endswith("expect.verdict: expected TRANSFERS, found TRANSFERS: met\n")
 
 
 def test_loss_curves_are_compared_where_seeds_allow(tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.objections import no_target
 from hptransfer.storage.run_folder import RunFolder
-from hptransfer.verdict import Verdict
 from tests.support.checked_folder import Folder
 from tests.support.transfer_files import ladder_of
 from tests.support.tuned_results import tuned_result
@@ -379,7 +378,8 @@ def test_run_offers_the_predicted_optimum_too(folder: Folder) -> None:
         look_ahead(recipe.recipe, recipe.root, recipe.recipe.target_size(width, 2, 4), checked)
         for width in (256, 2**19)
     )
-    said, unsaid = (no_target(Verdict.DRIFTS, ahead, "tiny.yaml", ["--runs", "x y"]) for ahead in (near, far))
+    assert checked is not None
+    said, unsaid = (no_target(checked, ahead, "tiny.yaml", ["--runs", "x y"]) for ahead in (near, far))
 
     assert "`hptransfer scale tiny.yaml --runs 'x y' --use predicted`" in said
     assert "--force" in said

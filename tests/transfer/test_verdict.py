@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from hptransfer.recipe.schema import Expect
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.speed import Speed, speed_of
 from hptransfer.verdict import Verdict
@@ -25,7 +25,9 @@ def test_each_verdict_owns_its_exit_status(verdict: Verdict, status: int) -> Non
 
 def test_a_recipe_can_expect_each_verdict() -> None:
     """The recipe's room lies below this one, so its key has the names once more: they are these."""
-    assert get_args(Expect.model_fields["verdict"].annotation) == tuple(verdict.value for verdict in Verdict)
+    assert get_args(get_args(Expect.model_fields["verdict"].annotation)[0]) == tuple(
+        verdict.value for verdict in Verdict
+    )
 
 
 @pytest.mark.parametrize(

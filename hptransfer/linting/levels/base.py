@@ -25,6 +25,8 @@ class ValidationOptions:
         strict: whether differences of torch, platform or Python since the evidence was gathered are errors.
         rules: further topics of lint rules, `module:attribute` each.
         runs: the folder of run folders, whose evidence is judged; None for `runs` beside each recipe.
+        max_trials: trials that tune and check may train; None for no cap.
+        max_flops: floating point operations that they may take; None for no cap.
     """
 
     levels: tuple[str, ...] = ("static",)
@@ -32,6 +34,8 @@ class ValidationOptions:
     strict: bool = False
     rules: tuple[str, ...] = ()
     runs: Path | None = None
+    max_trials: int | None = None
+    max_flops: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +64,7 @@ class LevelOutcome:
             "whether `my.module:make` can be built: its code runs with `--trust` only".
         notes: what else a reader must know, a sentence each.
         machine: what could not be done because of the machine or damaged storage; the exit status is 4.
+        open: what was run and gave no answer, as when a budget ended; the exit status is 3.
     """
 
     errors: tuple[Finding, ...] = ()
@@ -67,6 +72,7 @@ class LevelOutcome:
     undecided: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     machine: tuple[Finding, ...] = field(default=())
+    open: tuple[Finding, ...] = ()
 
 
 class ValidationLevel(Protocol):

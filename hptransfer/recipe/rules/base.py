@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter
 
 from hptransfer.recipe.command_sections import CommandTrainer
+from hptransfer.recipe.expect_section import Expect
 from hptransfer.recipe.model_sections import MODEL, ExternalModel, Model
 from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.schema import (
@@ -109,6 +110,8 @@ class Draft:
     searched: frozenset[str]
     tune: Tune | None
     check: Check | None
+    expect: Expect | None
+    watches: bool
 
     @property
     def tokens_per_example(self) -> int | None:
@@ -181,6 +184,8 @@ class Draft:
             searched=frozenset(space) if isinstance(space, dict) and not misnamed else frozenset(),
             tune=None if misnamed else part(_TUNE, "tune"),
             check=Check() if absent("check") else part(_CHECK, "check"),
+            expect=part(_EXPECT, "expect"),
+            watches=trainer is not None and trainer.watches,
         )
 
 
@@ -196,3 +201,4 @@ _LADDERS: Mapping[SizeAxis, TypeAdapter[tuple[int, ...]]] = {
 _RANGE = TypeAdapter(Range)
 _CHECK = TypeAdapter(Check)
 _TUNE = TypeAdapter(Tune)
+_EXPECT = TypeAdapter(Expect)
