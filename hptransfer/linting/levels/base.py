@@ -25,6 +25,8 @@ class ValidationOptions:
         strict: whether differences of torch, platform or Python since the evidence was gathered are errors.
         rules: further topics of lint rules, `module:attribute` each.
         runs: the folder of run folders, whose evidence is judged; None for `runs` beside each recipe.
+        max_trials: trials that tune and check may train; None for no cap.
+        max_flops: floating point operations that they may take; None for no cap.
     """
 
     levels: tuple[str, ...] = ("static",)
@@ -32,6 +34,8 @@ class ValidationOptions:
     strict: bool = False
     rules: tuple[str, ...] = ()
     runs: Path | None = None
+    max_trials: int | None = None
+    max_flops: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from hptransfer.engine.rehearsal import why_no_rehearsal
 from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.linting.caps import flops_capped
 from hptransfer.linting.levels._lint_rules import run_rules
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
@@ -34,7 +36,9 @@ class Shapes:
         if own := model_code(recipe):
             named = " and ".join(dict.fromkeys(own.values()))
             asked = f"whether {named} can be built and planned: code that a recipe names runs with `--trust` only"
-            return LevelOutcome(undecided=(asked,))
+            most = subject.options.max_flops
+            cost = () if most is None else (f"whether it takes at most {most:.3g} FLOPs: as above",)
+            return LevelOutcome(undecided=(asked, *cost))
         return _outcome(subject)
 
 
@@ -44,9 +48,13 @@ LEVEL = Shapes()
 def _outcome(subject: Subject, *, trusted: bool = False) -> LevelOutcome:
     """What the rules say in this process; code of the recipe's own is kept out of it unless it is trusted."""
     outcome = run_rules("shapes", subject, around=None if trusted else untrusted_recipe)
+    if not outcome.errors:
+        with nullcontext() if trusted else untrusted_recipe():
+            capped = flops_capped(subject)
+        outcome = replace(outcome, errors=capped.errors, undecided=capped.undecided)
     if outcome.errors or subject.loaded.recipe.model.kind == "external":
         return outcome
-    return replace(outcome, undecided=_undecided(subject, trusted=trusted))
+    return replace(outcome, undecided=(*outcome.undecided, *_undecided(subject, trusted=trusted)))
 
 
 def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
