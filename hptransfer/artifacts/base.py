@@ -11,7 +11,11 @@ import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from hptransfer.errors import UsageError
-from hptransfer.files import open_regular, write_atomically
+from hptransfer.files import bounded_content, write_atomically
+
+
+#: bytes of a file; reading YAML takes some seconds for each of its megabytes
+MOST_YAML, MOST_JSON = 4 * 2**20, 64 * 2**20
 
 
 class Record(BaseModel):
@@ -71,8 +75,7 @@ class Artifact(BaseModel):
             Exception: there is no such file: the one that `missing` makes.
         """
         try:
-            with open_regular(path) as file:  # a pipe or a device may never end
-                text = file.read().decode()
+            text = bounded_content(path, MOST_YAML if path.suffix != ".json" else MOST_JSON).decode()
         except FileNotFoundError:
             raise missing() from None
         except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError

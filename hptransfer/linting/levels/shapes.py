@@ -14,7 +14,7 @@ from hptransfer.linting.caps import flops_capped
 from hptransfer.linting.levels._lint_rules import run_rules
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
-from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.load import STDIN, load_recipe
 from hptransfer.recipe.own_code import model_code, step_code
 from hptransfer.registry import untrusted_recipe
 
@@ -70,7 +70,11 @@ def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
 
 
 def _in_a_process(subject: Subject) -> LevelOutcome:
-    payload = {"path": str(subject.loaded.path), "rules": list(subject.options.rules)}
+    if str(subject.loaded.path) == STDIN:
+        asked = "whether its code can be built and planned: the process that runs it reads a file, not standard input"
+        return LevelOutcome(undecided=(asked,))
+    options = subject.options
+    payload = {"path": str(subject.loaded.path), "rules": list(options.rules), "max_flops": options.max_flops}
     said = run_trusted(f"{__name__}:confined", payload)
     if isinstance(said, Finding):
         return LevelOutcome(errors=(replace(said, place=subject.loaded.place(("model",))),))
@@ -86,12 +90,14 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What the rules say, in a process in which code of the recipe's own may run.
 
     Args:
-        payload: "path" of the recipe, and "rules", topics of the user's own.
+        payload: "path" of the recipe, "rules", topics of the user's own, and "max_flops" or null.
 
     Returns:
         "errors" and "warnings" as lists of findings as plain data, and "undecided" as clauses.
     """
-    options = ValidationOptions(("static", "shapes"), trust=True, rules=tuple(payload["rules"]))
+    options = ValidationOptions(
+        ("static", "shapes"), trust=True, rules=tuple(payload["rules"]), max_flops=payload["max_flops"]
+    )
     outcome = _outcome(Subject(payload["path"], load_recipe(Path(payload["path"])), options), trusted=True)
     return {
         "errors": [asdict(finding) for finding in outcome.errors],
