@@ -16,6 +16,8 @@ from hptransfer.files import bounded_content, write_atomically
 
 #: bytes of a file; reading YAML takes some seconds for each of its megabytes
 MOST_YAML, MOST_JSON = 4 * 2**20, 64 * 2**20
+#: levels of a YAML file
+MOST_DEEP = 32
 
 
 class Record(BaseModel):
@@ -29,6 +31,8 @@ class Record(BaseModel):
 class _Loader(yaml.SafeLoader):
     """Refuses aliases: no command writes them, and a few nested ones are more data than fits in memory."""
 
+    _depth = 0
+
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         """The next node of the text.
 
@@ -37,12 +41,18 @@ class _Loader(yaml.SafeLoader):
             index: its place in there.
 
         Raises:
-            YAMLError: it is an alias.
+            YAMLError: it is an alias, or lies deeper than any that a command writes.
         """
         if self.check_event(yaml.AliasEvent):
             mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # of its stubs
             raise yaml.YAMLError(f"line {mark.line + 1}: an alias (`*name`), which no command writes")
-        return super().compose_node(parent, index)
+        self._depth += 1
+        if self._depth > MOST_DEEP:
+            raise yaml.YAMLError(f"more than {MOST_DEEP} levels, which no command writes")
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._depth -= 1
 
 
 class Artifact(BaseModel):

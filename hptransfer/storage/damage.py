@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from hptransfer.errors import MachineError
@@ -80,6 +81,20 @@ def require_not_vanished(path: Path) -> None:
         )
 
 
+def require_sound(path: Path) -> None:
+    """All that can be known of a file of trials before it is opened, for who wants to know before anything else.
+
+    Args:
+        path: of the file, in its run folder; it need not exist.
+
+    Raises:
+        MachineError: it is damaged, or is missing beside its results.
+    """
+    require_not_vanished(path)
+    require_whole(path)
+    require_consistent(path)
+
+
 def require_consistent(path: Path) -> None:
     """The pages of a file of trials fit together; SQLite itself notices a fault only where it comes past it.
 
@@ -116,6 +131,37 @@ def sound_records(path: object) -> Iterator[None]:
     except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError, AssertionError) as error:
         said = f"{type(error).__name__}: {str(error)[:200]}"
         raise _damaged(f"{path}: a record in it is damaged ({said})", f"{_BACK}, or move it away") from error
+
+
+#: what every attempt of this tool has among its attributes, and of which types
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "key": str,
+    "phase": str,
+    "cause": str,
+    "message": str,
+    "adopted_from": str,
+    "seed": int,
+    "started": (int, float),
+    "hyperparameters": dict,
+}
+
+
+def require_record(attributes: Mapping[str, Any]) -> None:
+    """What a database keeps of an attempt has the types that this tool writes.
+
+    Args:
+        attributes: of an attempt with a key.
+
+    Raises:
+        TypeError: one has another.
+    """
+    for name, kind in _TYPES.items():
+        value = attributes.get(name)
+        if value is not None and not isinstance(value, kind):
+            raise TypeError(f"{name} is of type {type(value).__name__}")
+    values = (attributes.get("hyperparameters") or {}).values()
+    if not all(isinstance(value, int | float) for value in values):
+        raise TypeError("a hyperparameter is no number")
 
 
 def _length(header: bytes) -> int:

@@ -15,7 +15,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from hptransfer.errors import MachineError
-from hptransfer.storage.damage import require_consistent, require_not_vanished, require_whole
+from hptransfer.storage.damage import require_sound
 
 #: seconds to wait for another program (a dashboard) that holds the database for a moment
 PATIENCE = 60.0
@@ -73,9 +73,7 @@ class SQLiteFile:
         SQLite's rollback journal is kept: write-ahead logging measured 6 ms instead of 9 ms per trial, which take
         seconds, and would need a second file whenever `study.db` is copied, and a local disk.
         """
-        require_not_vanished(self.path)
-        require_whole(self.path)
-        require_consistent(self.path)
+        require_sound(self.path)
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # its progress lines are not this tool's
         absolute = str(self.path.absolute())
 

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
-from hptransfer.storage.damage import require_consistent, require_whole, sound_records
+from hptransfer.storage.damage import require_consistent, require_record, require_whole, sound_records
 from hptransfer.storage.database import SQLiteFile, close_database
 from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, recorded_trial
 
@@ -88,6 +88,7 @@ def count_finished(path: Path) -> int:
 
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     attributes = frozen.user_attrs
+    require_record(attributes)
     finished = recorded_trial(attributes)  # recorded, though Optuna's own state may still be missing
     if finished is not None and finished.state is TrialState.STOPPED:  # by 0.1, which died before it told Optuna
         finished = None
