@@ -18,7 +18,17 @@ from hptransfer.matching import Bounds, Matches, leads_out, matching, remembered
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with names of every sort, and no links."""
     root = tmp_path_factory.mktemp("tree")
-    for name in ("a.txt", "b.txt", ".hidden.txt", "c.bin", "x/a.txt", "x/y/a.txt", "x/y/z/b.txt", ".git/a.txt", "[q].txt"):
+    for name in (
+        "a.txt",
+        "b.txt",
+        ".hidden.txt",
+        "c.bin",
+        "x/a.txt",
+        "x/y/a.txt",
+        "x/y/z/b.txt",
+        ".git/a.txt",
+        "[q].txt",
+    ):
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(name)
@@ -26,7 +36,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-PARTS = st.sampled_from(["*", "**", "x", "y", "a.txt", "*.txt", "?.txt", "[ab].txt", "[!a]*", ".*", ".git", "z", "[[]q].txt"])
+PARTS = st.sampled_from(
+    ["*", "**", "x", "y", "a.txt", "*.txt", "?.txt", "[ab].txt", "[!a]*", ".*", ".git", "z", "[[]q].txt"]
+)
 
 
 @given(st.lists(PARTS, min_size=1, max_size=5))
@@ -35,7 +47,11 @@ def test_it_matches_as_glob_does(tree: Path, parts: list[str]) -> None:
     """Where there are no links, files are those that Python's glob finds, trusted or not."""
     pattern = "/".join(parts)
     expected = sorted(
-        {name for name in glob.glob(pattern, root_dir=tree, recursive=True) if (tree / name).is_file() and name[-1] != "/"}
+        {
+            name
+            for name in glob.glob(pattern, root_dir=tree, recursive=True)
+            if (tree / name).is_file() and name[-1] != "/"
+        }
     )
 
     assert matching(pattern, tree, trusted=False) == Matches(tuple(expected), ())

@@ -13,7 +13,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content, write_atomically
 
-
 #: bytes of a file; reading YAML takes some seconds for each of its megabytes
 MOST_YAML, MOST_JSON = 4 * 2**20, 64 * 2**20
 #: levels of a YAML file

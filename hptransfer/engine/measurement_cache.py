@@ -13,7 +13,6 @@ from hptransfer.execution.pool import TaskPool
 from hptransfer.files import bounded_content, write_atomically
 from hptransfer.sizes import Size
 
-
 #: bytes of the file
 _MOST = 256 * 2**20
 

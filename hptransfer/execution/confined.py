@@ -80,7 +80,7 @@ class Ended:
     received: str
 
 
-def run(task: str, request: Mapping[str, Any], limits: Limits = Limits(), *, folder: Path | None = None) -> Any:  # noqa: B008 - it is frozen
+def run(task: str, request: Mapping[str, Any], limits: Limits = Limits(), *, folder: Path | None = None) -> Any:
     """What a function of this package answers, from a process of its own.
 
     Args:

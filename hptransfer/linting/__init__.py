@@ -8,4 +8,4 @@ planned        what such a file is compared with
 reading        such files, read into settings
 """
 
-__all__ = ["base", "foreign", "foreign_files", "levels", "planned", "validate"]
+__all__ = ["base", "foreign", "foreign_files", "levels", "paths", "planned", "validate"]

@@ -29,6 +29,9 @@ _KEYS = frozenset(Recipe.model_fields)
 _ARTIFACT = "format"
 _KEY = re.compile(rb"^(?:\"?'?)([A-Za-z_][A-Za-z0-9_]*)(?:\"?'?)[ \t]*:(?:[ \t\r]|$)", re.MULTILINE)
 
+#: a mapping in braces, after comments: its keys do not begin lines
+_FLOW = re.compile(rb"(?:\s|#[^\n]*\n|---)*\{")
+
 
 @dataclass(frozen=True, slots=True)
 class Selected:
@@ -123,7 +126,9 @@ def _of_folder(argument: str, trusted: bool, passed_over: dict[str, None]) -> It
         else:
             passed_over[f"{path}: {why}"] = None
     if not some:
-        hint = f"a folder's recipes are its *.yaml and *.yml with {_or(_TELLING)} among other keys of a recipe at the top"
+        hint = (
+            f"a folder's recipes are its *.yaml and *.yml with {_or(_TELLING)} among other keys of a recipe at the top"
+        )
         raise UsageError(
             "a folder must hold a recipe",
             received=f"{len(names)} YAML file(s), none of them a recipe",
@@ -140,7 +145,7 @@ def _no_recipe(path: Path) -> str | None:
     except OSError:
         return None  # its reader says why it cannot be read
     keys = {key.decode() for key in _KEY.findall(content)}
-    if content.lstrip()[:1] == b"{":
+    if _FLOW.match(content):
         data = read_yaml(content, str(path)).data
         keys |= {str(key) for key in data} if isinstance(data, dict) else set()
     if _ARTIFACT in keys:
@@ -161,7 +166,9 @@ def _require_inside(argument: str) -> None:
         root, name = Path(path.parent), path.name
     elif path.is_absolute():
         here = Path.cwd()
-        root, name = (here, str(path.relative_to(here))) if path.is_relative_to(here) else (Path(path.parent), path.name)
+        root, name = (
+            (here, str(path.relative_to(here))) if path.is_relative_to(here) else (Path(path.parent), path.name)
+        )
     else:
         root, name = Path(), argument
     if is_pattern(name) or "\0" in argument:

@@ -84,7 +84,9 @@ def _table(status: Status) -> Table:
         table.add_column(column.replace("_", " "), justify="right")
     for label, size in status.sizes.items():
         counts = (size.finished, size.diverged, size.running, size.failed, size.requeued)
-        table.add_row(Text(printable(label)), *map(str, counts), "-" if size.best_loss is None else f"{size.best_loss:.4f}")
+        table.add_row(
+            Text(printable(label)), *map(str, counts), "-" if size.best_loss is None else f"{size.best_loss:.4f}"
+        )
     return table
 
 

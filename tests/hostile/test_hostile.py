@@ -20,7 +20,12 @@ ROOT = Path(__file__).parents[2]
 SECONDS, MEGABYTES = 2.0, 300.0
 #: what a command of each sort imports, before it is measured
 LINT = ["hptransfer.cli.app", "hptransfer.linting.validate", "hptransfer.linting.paths"]
-RUN = ["hptransfer.cli.app", "hptransfer.storage.snapshot", "hptransfer.commands.check", "hptransfer.engine.open_session"]
+RUN = [
+    "hptransfer.cli.app",
+    "hptransfer.storage.snapshot",
+    "hptransfer.commands.check",
+    "hptransfer.engine.open_session",
+]
 
 
 def _measured(

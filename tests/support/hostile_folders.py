@@ -19,7 +19,9 @@ from tests.support.checked_folder import Folder
 from tests.support.recipe_texts import GPT, MLP, edited
 
 #: what a stranger's module does when it is imported
-CANARY = "import pathlib\npathlib.Path(__file__).with_name('owned').write_text('owned')\n\ndef make(*a, **k):\n    pass\n"
+CANARY = (
+    "import pathlib\npathlib.Path(__file__).with_name('owned').write_text('owned')\n\ndef make(*a, **k):\n    pass\n"
+)
 #: beside every folder, and never to be read, changed or spoken of
 PRECIOUS = "precious: do not read me\n"
 
@@ -165,7 +167,9 @@ def committed(folder: Path) -> Folder:
     space = dict(loaded.recipe.tune.space.items())
     with OptunaStore(SQLiteFile(run / "study.db"), made.identity, space) as store:
         for number in range(8):
-            record(store, make_trial(f"{number:064x}", 2.5 + number / 100, 0.005 * 1.3**number, loaded.recipe.proxy_size))
+            record(
+                store, make_trial(f"{number:064x}", 2.5 + number / 100, 0.005 * 1.3**number, loaded.recipe.proxy_size)
+            )
     snapshot = RecipeSnapshot(
         format=RecipeSnapshot.FORMAT,
         file=str(made.recipe),
@@ -214,7 +218,7 @@ def _sql(*statements: str) -> Callable[[Path], object]:
     def change(run: Path) -> None:
         with sqlite3.connect(run / "study.db") as connection:
             for statement in statements:
-                connection.execute(statement)
+                connection.execute(statement.replace('"STEERS"', json.dumps(_ESCAPE)).replace("STEERS", _ESCAPE))
         connection.close()
 
     return change
@@ -286,7 +290,7 @@ RUN_FOLDERS: dict[str, tuple[Build, tuple[int, ...]]] = {
         (4,),
     ),
     "size-steers": (
-        run_folder(_sql(f"update studies set study_name='{_ESCAPE}-' || substr(study_name, -8)"), *_STATUS),
+        run_folder(_sql("update studies set study_name='STEERS-' || substr(study_name, -8)"), *_STATUS),
         (0, 4),
     ),
     "message-steers": (
@@ -295,7 +299,7 @@ RUN_FOLDERS: dict[str, tuple[Build, tuple[int, ...]]] = {
                 "update trials set state='FAIL' where trial_id<4",
                 "delete from trial_user_attributes where key='trial' and trial_id<4",
                 "insert into trial_user_attributes (trial_id, key, value_json) "
-                f"values (1, 'message', '{json.dumps(_ESCAPE)}'), (1, 'cause', '{json.dumps('error' + _ESCAPE)}')",
+                "values (1, 'message', '\"STEERS\"'), (1, 'cause', '\"STEERS\"')",
             ),
             *_STATUS,
         ),

@@ -1,0 +1,369 @@
+"""Recipes and files of run folders, damaged at random, read in this process: no traceback, no hang, every rule fires.
+
+`python -m benchmarks.fuzz_validate recipes|artifacts [--count N] [--seed S] [--start K]`. A case is fixed by the seed
+and its number, so one that falls is made again by `--start K --count 1`. Prints a line of JSON: cases, how many passed
+the YAML gate, how often each rule fired, rules that never did, the longest time, and what fell with its number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import os
+import random
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hptransfer.artifacts.plan_file import PlanFile
+from hptransfer.artifacts.recipe_snapshot import load_snapshot
+from hptransfer.artifacts.transfer import read_transfer
+from hptransfer.artifacts.tuned import read_tuned
+from hptransfer.errors import HptransferError
+from hptransfer.linting.base import LINT_RULES
+from hptransfer.linting.levels.base import ValidationOptions
+from hptransfer.linting.validate import validate
+from hptransfer.recipe.faults import CODES
+from hptransfer.recipe.rules.base import recipe_rules
+from hptransfer.recipe.shipped import shipped_recipes, template, templates
+from hptransfer.recipe.yaml.gate import read_yaml
+from hptransfer.recipe.yaml.outline import KINDS, keys_at
+from hptransfer.storage.database import SQLiteFile
+from hptransfer.storage.optuna_store import OptunaStore
+from hptransfer.storage.snapshot import read_trials
+from tests.support.combinations import combinations
+
+#: processor seconds of one case
+PATIENCE = 2.0
+#: said by the form of a file before its YAML, or of no file at all
+NUMBERS = (0, 1, -1, 2, 3, 7, 16, 60, 64, 65, 100, 128, 1024, 4096, 2**20, 10**9, 10**30, 0.5, 1e-300, 1e300, -0.0, 0.1)
+TEXTS = (
+    "",
+    "x",
+    "none",
+    "auto",
+    "true",
+    "1e-3",
+    "a:b",
+    "evil:make",
+    "../../etc/passwd",
+    "*.txt",
+    "**/*",
+    "\u202e",
+    "[",
+    "mup",
+    "completep",
+    "standard",
+    "u-mup",
+    "spectral",
+    "complete-d-p",
+    "adamw",
+    "sgd",
+    "muon",
+    "lion",
+    "adafactor",
+    "width",
+    "depth",
+    "batch_size",
+    "tokens",
+    "learning_rate",
+    "weight_decay",
+    "init_scale",
+    "eps",
+    "log",
+    "linear",
+    "gpt",
+    "mlp",
+    "huggingface",
+    "factory",
+    "external",
+    "llama",
+    "gpt2",
+    "Llama",
+    "my.mod",
+    "stdlib-text",
+    "text",
+    "command",
+    "function",
+    "torch",
+    "{width}",
+    "{learning_rate}",
+    "{config}",
+    "python",
+    "TRANSFERS",
+    "DRIFTS",
+    "own",
+    "bfloat16",
+    "inverse",
+    "held",
+    "multipliers",
+    "half-life",
+    "gradient",
+    "{run_dir}/x",
+    "(",
+    "a.b",
+    "1h",
+    "3 days",
+)
+PATHS = (
+    ("tune", "space"),
+    ("training",),
+    ("check",),
+    ("check", "criteria"),
+    ("check", "coordinate"),
+    ("sizes",),
+    ("sizes", "base"),
+    ("sizes", "target"),
+    ("sizes", "proxy"),
+    ("budget",),
+    ("expect",),
+    ("parameterization",),
+    ("model",),
+    ("data",),
+    ("trainer",),
+    ("objective",),
+    (),
+)
+
+
+def bases() -> list[dict[str, Any]]:
+    """Valid recipes of every sort: shipped ones, templates, and those of the combinations of models and rules."""
+    files = [*shipped_recipes().values(), *(template(name) for name in templates())]
+    texts = [*(path.read_text(encoding="utf-8") for path in files), *(each.text for each in combinations())][:120]
+    found = [read_yaml(text.encode(), "base").data for text in texts]
+    return [each for each in found if isinstance(each, dict)]
+
+
+def pool(documents: Sequence[Any]) -> list[Any]:
+    """Every value that stands anywhere in the recipes."""
+    return [value for document in documents for _, _, value in places(document)]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """Every container with its keys and values."""
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in list(items):
+        yield value, key, inner
+        yield from places(inner)
+
+
+def damaged(document: dict[str, Any], chance: random.Random, values: Sequence[Any]) -> dict[str, Any]:
+    """A recipe with some entries replaced, left out, added, copied or renamed."""
+    document = copy.deepcopy(document)
+    for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 5))):
+        found = list(places(document))
+        if not found:
+            return document
+        container, key, value = chance.choice(found)
+        match chance.randrange(7):
+            case 0:
+                del container[key]
+            case 1:
+                container[key] = _value(chance, values)
+            case 2 | 3:
+                _add_known_key(document, chance, values)
+            case 4 if isinstance(container, list):
+                container.insert(chance.randrange(len(container) + 1), copy.deepcopy(value))
+            case 5 if isinstance(value, int | float) and not isinstance(value, bool):
+                container[key] = type(value)(value * chance.choice((-1, 0, 0.5, 2, 3, 1000)))
+            case 6 if isinstance(container, dict):
+                container[str(key)[:-1] or "x"] = container.pop(key)
+            case _:
+                container[key] = copy.deepcopy(chance.choice(values))
+    return document
+
+
+def _add_known_key(document: dict[str, Any], chance: random.Random, values: Sequence[Any]) -> None:
+    path = chance.choice(PATHS)
+    section: Any = document
+    for part in path:
+        section = section.setdefault(part, {}) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        return
+    if path in (("model",), ("data",)) and chance.random() < 0.3:
+        section["kind"] = chance.choice([*KINDS[path[0]]])
+    known = keys_at(path, document)
+    if known:
+        section[chance.choice(known)] = _value(chance, values)
+
+
+def _value(chance: random.Random, values: Sequence[Any]) -> Any:
+    kind = chance.randrange(8)
+    if kind < 2:
+        return chance.choice(NUMBERS)
+    if kind < 4:
+        return chance.choice(TEXTS)
+    if kind < 6:
+        return copy.deepcopy(chance.choice(values))
+    if kind == 6:
+        return [_value(chance, values) for _ in range(chance.randrange(4))]
+    names = [chance.choice(TEXTS) or "k" for _ in range(chance.randrange(3))]
+    return {name: _value(chance, values) for name in names} or chance.choice((None, True, False))
+
+
+def written(document: dict[str, Any], chance: random.Random) -> bytes:
+    """The text of a recipe; one in eight has its characters damaged as well."""
+    text = yaml.safe_dump(document, default_flow_style=chance.choice((None, False, True)), sort_keys=False)
+    content = text.encode("utf-8", "surrogatepass")
+    if chance.random() < 0.125:
+        start, length = chance.randrange(len(content) + 1), chance.choice((0, 1, 5, 40))
+        noise = bytes(
+            chance.choice(b"ab:{}[],-&*!|>'\"#%@\n\t \x00\x1b\xff\xe2\x80\xae019.e") for _ in range(chance.randrange(6))
+        )
+        content = content[:start] + noise + content[start + length :]
+    return content
+
+
+class Tally:
+    """What became of the cases."""
+
+    def __init__(self) -> None:
+        self.codes: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
+        self.longest, self.fallen = 0.0, list[dict[str, Any]]()
+
+    def run(self, number: int, case: Callable[[], None]) -> None:
+        """Runs one case; whatever it raises is kept."""
+        before = time.process_time()
+        try:
+            case()
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}"
+            self.fallen.append({"case": number, "error": f"{type(error).__name__}: {str(error)[:200]}", "where": where})
+        seconds = time.process_time() - before
+        self.longest = max(self.longest, seconds)
+        if seconds > PATIENCE:
+            self.fallen.append({"case": number, "error": f"{seconds:.1f} s of processor time"})
+
+
+def recipes(count: int, seed: int, start: int) -> dict[str, Any]:
+    """Validates damaged recipes, statically."""
+    documents = bases()
+    values, tally = pool(documents), Tally()
+    options = ValidationOptions(max_trials=300)
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        for name in ("a.txt", "b.txt"):
+            Path(name).write_text("text " * 400)
+        path = Path("r.yaml")
+        for number in range(start, start + count):
+            chance = random.Random(f"{seed}-{number}")
+            content = written(damaged(chance.choice(documents), chance, values), chance)
+            path.write_bytes(content)
+
+            def case(content: bytes = content) -> None:
+                found = validate("r.yaml", options)
+                gate = not read_yaml(content, "r.yaml").faults
+                tally.counts.update({"passed the YAML gate": int(gate), "valid": int(not found.errors)})
+                tally.codes.update({finding.code for finding in (*found.errors, *found.warnings)})
+
+            tally.run(number, case)
+        os.chdir("/")
+    static = [rule.code for topic in LINT_RULES.built_in for rule in LINT_RULES.look_up(topic) if rule.at == "static"]
+    known = [*CODES, *(rule.code for rule in recipe_rules()), *static]
+    return _result(count, tally) | {"never": [code for code in known if not tally.codes[code]]}
+
+
+def artifacts(count: int, seed: int, start: int) -> dict[str, Any]:
+    """Reads damaged tuned.yaml, transfer.json, recipe.json, plan files and databases."""
+    from tests.support.hostile_folders import committed
+
+    tally = Tally()
+    with tempfile.TemporaryDirectory() as folder:
+        run = committed(Path(folder)).runs / "tiny"
+        readers: dict[str, Callable[[Path], object]] = {
+            "tuned.yaml": lambda path: read_tuned(path, "tiny"),
+            "transfer.json": read_transfer,
+            "recipe.json": load_snapshot,
+            "plan.json": lambda path: PlanFile.read(path, missing=FileNotFoundError),
+        }
+        texts = {name: (run / name).read_text() for name in list(readers)[:3]}
+        texts["plan.json"] = json.dumps({"format": PlanFile.FORMAT})
+        data = {name: yaml.safe_load(text) if name[-1] == "l" else json.loads(text) for name, text in texts.items()}
+        values = [value for each in data.values() for _, _, value in places(each)]
+        readers["study.db"] = _both
+        database = (run / "study.db").read_bytes()
+        for number in range(start, start + count):
+            chance = random.Random(f"{seed}-{number}")
+            name = chance.choice(list(readers))
+            path = run / name
+            if name == "study.db":
+                path.write_bytes(_torn(database, chance))
+                tally.run(number, partial(_read, readers[name], path, tally))
+                continue
+            changed = damaged(data[name], chance, values) if chance.random() < 0.9 else data[name]
+            path.write_bytes(written(changed, chance) if name[-1] == "l" else _json(changed, chance))
+            tally.run(number, partial(_read, readers[name], path, tally))
+    return _result(count, tally)
+
+
+def _read(reader: Callable[[Path], object], path: Path, tally: Tally) -> None:
+    try:
+        reader(path)
+        tally.counts[f"{path.name} read"] += 1
+    except HptransferError as error:
+        tally.codes.update({f"{error.exit_status}: {finding.rule[:60]}" for finding in error.findings})
+
+
+def _both(path: Path) -> None:
+    """As `status` reads it, and as its owner does."""
+    trials = read_trials(path)
+    experiment = trials[0].study.rpartition("-")[2] if trials else "0" * 8
+    OptunaStore(SQLiteFile(path, patience=1.0), experiment, {}).close()
+
+
+def _torn(content: bytes, chance: random.Random) -> bytes:
+    """A database cut off, or with stretches of other bytes."""
+    if chance.random() < 0.2:
+        return content[: chance.randrange(len(content))]
+    torn = bytearray(content)
+    for _ in range(chance.choice((1, 1, 2, 5, 20))):
+        length = chance.choice((1, 1, 2, 8, 64, 4096))
+        start = chance.randrange(len(torn) - length)
+        torn[start : start + length] = chance.randbytes(length) if chance.random() < 0.7 else bytes(length)
+    return bytes(torn)
+
+
+def _json(document: Any, chance: random.Random) -> bytes:
+    content = json.dumps(document, default=str).encode("utf-8", "surrogatepass")
+    if chance.random() < 0.125:
+        start = chance.randrange(len(content) + 1)
+        content = content[:start] + bytes(chance.choice(b'{}[]",:0\x00\xff') for _ in range(3)) + content[start + 3 :]
+    return content
+
+
+def _result(count: int, tally: Tally) -> dict[str, Any]:
+    return {
+        "cases": count,
+        **tally.counts,
+        "longest seconds": round(tally.longest, 3),
+        "fired": dict(tally.codes.most_common()),
+        "fallen": tally.fallen[:50],
+        "fell": len(tally.fallen),
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("what", choices=("recipes", "artifacts"))
+    parser.add_argument("--count", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=15)
+    parser.add_argument("--start", type=int, default=0)
+    asked = parser.parse_args()
+    count = asked.count or {"recipes": 50_000, "artifacts": 5_000}[asked.what]
+    run = recipes if asked.what == "recipes" else artifacts
+    print(json.dumps(run(count, asked.seed, asked.start), indent=1))
+
+
+if __name__ == "__main__":
+    main()
