@@ -15,7 +15,7 @@ from tests.support.source_tree import TOP
 RUNS_CODE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal", "_pickle", "jsonpickle"}
 #: imported for the name of what torch raises, and for nothing else
 ONLY_THE_EXCEPTION = {"training/checkpoint.py": {"UnpicklingError"}}
-#: loaders that make plain data: `_Loader` (artifacts/base.py) and `_Plain` (trainers/_rendered_config.py) are SafeLoaders
+#: loaders that make plain data: `_Loader` (artifacts/base.py), `_Plain` (trainers/_rendered_config.py) are SafeLoaders
 SAFE_LOADERS = {"_Loader", "_Plain", "yaml.SafeLoader", "yaml.CSafeLoader"}
 
 

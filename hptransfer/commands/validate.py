@@ -37,7 +37,7 @@ def validate_command(
         list[str] | None,
         typer.Option(
             metavar="NAME[,NAME]",
-            help="static, shapes, evidence, coordinate, full; default: static; with --trust or --max-flops also shapes.",
+            help="static, shapes, evidence, coordinate, full; default: static; with --trust, --max-flops also shapes.",
             show_default=False,
         ),
     ] = None,
