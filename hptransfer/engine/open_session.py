@@ -19,7 +19,6 @@ from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import load_recipe
 from hptransfer.registry import look_in
 from hptransfer.storage.base import Experiment
-from hptransfer.storage.damage import require_sound
 from hptransfer.storage.run_folder import RunFolder
 from hptransfer.trials.messages import ENTRY
 
@@ -67,7 +66,7 @@ def open_session(
     require_workers_here(launch, storage)
     with RunFolder.open(runs, loaded.recipe.name) as folder, contextlib.ExitStack() as stack:
         if storage is None:
-            require_sound(folder.study)  # before data are read and workers started
+            folder.require_sound()  # before data are read and workers started
         loaded, fingerprint = reconcile_recipe(loaded, fingerprint, folder, on_change, say)
         written, loaded = loaded, with_processes(loaded, launch)
         trials = training_workers(loaded.recipe, workers) if storage is None else 1

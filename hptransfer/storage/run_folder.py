@@ -17,6 +17,7 @@ from typing import IO, Self
 
 from hptransfer.errors import MachineError
 from hptransfer.files import bounded_content, located_faults, plain, write_atomically
+from hptransfer.storage.damage import require_sound
 
 #: bytes; below this much free space the user is warned, because a study and figures may not fit
 SMALL_SPACE = 50 * 2**20
@@ -92,6 +93,14 @@ class RunFolder:
     def study(self) -> Path:
         """Optuna's database of trials."""
         return self._own(STUDY)
+
+    def require_sound(self) -> None:
+        """The database of trials is as it was left, as far as can be known before it is opened.
+
+        Raises:
+            MachineError: it is damaged, or is missing beside its results.
+        """
+        require_sound(self.study)
 
     @property
     def tuned(self) -> Path:
