@@ -25,7 +25,7 @@ from hptransfer.errors import HptransferError, UsageError
 from hptransfer.user_code import described_error
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint, EntryPoints
+    from importlib.metadata import EntryPoint
 
 Entry = TypeVar("Entry")
 
@@ -259,16 +259,16 @@ def _entry_points(group: str | None) -> tuple[EntryPoint, ...]:
     """Those of a group; none where there is no group."""
     if group is None:
         return ()
-    return tuple(_installed(tuple(sys.path)).select(group=group))
+    return _installed(group, tuple(sys.path))
 
 
-@lru_cache(maxsize=4)
-def _installed(path: tuple[str, ...]) -> EntryPoints:
-    """Entry points of all packages on a path; finding them reads a file of each package, for every recipe anew."""
+@lru_cache(maxsize=64)
+def _installed(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """A group's entry points of all packages on a path; to find them a file of each package is read."""
     from importlib.metadata import entry_points  # slow to import, and help needs none
 
     del path  # packages are looked for on `sys.path`; it tells entries of the cache apart
-    return entry_points()
+    return tuple(entry_points(group=group))
 
 
 @cache

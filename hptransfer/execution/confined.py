@@ -128,7 +128,7 @@ def run(task: str, request: Mapping[str, Any], limits: Limits = Limits(), *, fol
     try:
         return json.loads(said)["answer"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        return Ended("process", f"exit status 0 without an answer{_last(printed)}")
+        return Ended("process", f"no answer, exit status 0{_last(printed)}")
 
 
 def _ask(child: subprocess.Popen[bytes], task: str, request: Mapping[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""What a recipe may cost, by whoever validates it: caps on trials and on floating point operations."""
+"""What a recipe may cost, by whoever validates it: caps on trials and on floating point operations.
+
+What is counted is the least that tune and check take; a check goes on where an optimum lies on the edge of its grid.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ def trials_capped(subject: Subject) -> LevelOutcome:
     if tuned + max(check, adaptive) <= most:
         return LevelOutcome()
     rule = f"a recipe may train at most {most:,} trials (--max-trials)"
-    received = f"{tuned + max(check, adaptive):,}: tune {tuned:,}, check {max(check, adaptive):,}"
+    received = f"at least {tuned + max(check, adaptive):,}: tune {tuned:,}, check {max(check, adaptive):,}"
     return LevelOutcome(errors=(Finding(rule, received, _HINT, loaded.place(("tune", "trials")), "caps/trials"),))
 
 
@@ -46,5 +49,5 @@ def flops_capped(subject: Subject) -> LevelOutcome:
         return LevelOutcome()
     rule = f"a recipe may take at most {most:.3g} FLOPs (--max-flops)"
     place = loaded.place(("sizes", "widths"))
-    received = f"{needed:.3g} by tune and the check's first trials"
+    received = f"at least {needed:.3g} by tune and the check's first trials"
     return LevelOutcome(errors=(Finding(rule, received, _HINT, place, "caps/flops"),))

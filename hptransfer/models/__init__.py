@@ -10,4 +10,26 @@ audit          what silently undoes a plan
 base_shapes    mup's `.bsh` files
 """
 
-__all__ = ["api", "applied_plan", "audit", "base_shapes", "build", "config_families", "config_keys", "config_multipliers", "configuration", "first_run", "forward_cost", "huggingface", "logit_scale", "model_record", "planning", "questions", "recipe_reading", "shape_reading", "size_arguments", "survey", "unplanned"]
+__all__ = [
+    "api",
+    "applied_plan",
+    "audit",
+    "base_shapes",
+    "build",
+    "config_families",
+    "config_keys",
+    "config_multipliers",
+    "configuration",
+    "first_run",
+    "forward_cost",
+    "huggingface",
+    "logit_scale",
+    "model_record",
+    "planning",
+    "questions",
+    "recipe_reading",
+    "shape_reading",
+    "size_arguments",
+    "survey",
+    "unplanned",
+]

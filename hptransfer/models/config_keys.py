@@ -187,6 +187,10 @@ def _imported_from(base: ast.expr, file: Path) -> tuple[Path, str] | None:
     return None
 
 
+#: names under which classes say which configurations are in them
+_INSIDE = ("sub_configs", "sub_configs_defaults")
+
+
 def _said(node: ast.ClassDef, file: Path) -> tuple[set[str], dict[str, ConfigKeys | None]]:
     """Keys that one class says by itself."""
     names: set[str] = set()
@@ -201,7 +205,7 @@ def _said(node: ast.ClassDef, file: Path) -> tuple[set[str], dict[str, ConfigKey
         value: ast.AST | None = getattr(each, "value", None)
         if target.id == "attribute_map" and value is not None:
             names |= {key for pair in _pairs(value) for key in pair}
-        elif target.id == "sub_configs" and isinstance(value, ast.Dict):
+        elif target.id in _INSIDE and isinstance(value, ast.Dict):
             inside |= _inside(value, file)
         elif isinstance(each, ast.AnnAssign) and "ClassVar" not in ast.unparse(each.annotation):
             names.add(target.id)
@@ -220,8 +224,19 @@ def _inside(value: ast.Dict, file: Path) -> dict[str, ConfigKeys | None]:
 
 #: methods that read or write files: what they take is no key
 _OF_FILES = frozenset({"save_pretrained", "push_to_hub"})
-#: keys that any configuration takes beside those of its class: of files, and of what is generated with it
-_EVERYWHERE = frozenset({"_name_or_path", "bos_token_id", "eos_token_id", "layer_types", "pad_token_id", "vocab_size"})
+#: keys that any configuration takes beside those of its class: of files, of classes, and of what is generated with it
+_EVERYWHERE = frozenset(
+    {
+        "_name_or_path",
+        "label_names",
+        "num_classes",
+        "bos_token_id",
+        "eos_token_id",
+        "layer_types",
+        "pad_token_id",
+        "vocab_size",
+    }
+)
 
 
 def _of_function(node: ast.FunctionDef) -> set[str]:

@@ -14,4 +14,23 @@ groups            rows of a plan under one pattern of names, and as Markdown
 applied_rules     a model's rules as exact exponents, without the size: what identifies a trial
 """
 
-__all__ = ["applied_rules", "batch_and_duration", "decay_timescale", "gauge", "gradient_size", "groups", "moved_multiplier", "notes", "option_faults", "parameter_count", "plan", "plan_parameter", "published_horizons", "role_multipliers", "role_presets", "roles", "rules", "tables"]
+__all__ = [
+    "applied_rules",
+    "batch_and_duration",
+    "decay_timescale",
+    "gauge",
+    "gradient_size",
+    "groups",
+    "moved_multiplier",
+    "notes",
+    "option_faults",
+    "parameter_count",
+    "plan",
+    "plan_parameter",
+    "published_horizons",
+    "role_multipliers",
+    "role_presets",
+    "roles",
+    "rules",
+    "tables",
+]

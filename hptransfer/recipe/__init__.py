@@ -16,4 +16,29 @@ quantities  durations and amounts of memory with their units
 suggestion  what a mistyped word probably meant
 """
 
-__all__ = ["changes", "command_guess", "command_sections", "data_skeleton", "defaults", "faults", "load", "model_draft", "model_sections", "objective", "own_code", "placeholders", "quantities", "registered", "result_sections", "rules", "schema", "sections", "shipped", "size_names", "suggestion", "trainer_sections", "training", "yaml"]
+__all__ = [
+    "changes",
+    "command_guess",
+    "command_sections",
+    "data_skeleton",
+    "defaults",
+    "faults",
+    "load",
+    "model_draft",
+    "model_sections",
+    "objective",
+    "own_code",
+    "placeholders",
+    "quantities",
+    "registered",
+    "result_sections",
+    "rules",
+    "schema",
+    "sections",
+    "shipped",
+    "size_names",
+    "suggestion",
+    "trainer_sections",
+    "training",
+    "yaml",
+]

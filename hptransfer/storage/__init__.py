@@ -7,4 +7,4 @@ database      Optuna's tables in a file or on a server
 snapshot      the trials in a file, read without locking or writing
 """
 
-__all__ = ["base", "damage", "database", "optuna_store", "run_folder", "snapshot"]
+__all__ = ["base", "database", "optuna_store", "run_folder", "snapshot"]

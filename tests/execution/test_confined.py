@@ -38,7 +38,7 @@ def test_secrets_of_the_environment_stay_outside(monkeypatch: pytest.MonkeyPatch
     ("task", "why", "received"),
     [
         ("leaves", "process", "exit status 3"),
-        ("leaves_quietly", "process", "exit status 0 without an answer"),
+        ("leaves_quietly", "process", "no answer, exit status 0"),
         ("crashes", "process", "signal 11"),
         ("raises", "process", "exit status 1: ValueError: [2Jowned"),
         ("hangs", "time", "still running after 2 s"),

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
 
+from hptransfer.engine.durations import with_durations
+from hptransfer.engine.planned import recipe_sizes
 from hptransfer.errors import Finding, MachineError, UsageError
+from hptransfer.hyperparameters import AVERAGES
 from hptransfer.linting.base import FunctionRule
-from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
-from hptransfer.sizes import Size
+from hptransfer.recipe.schema import Check
+from hptransfer.sizes import LADDERS, Size
 
 _MORE = "what is spent is spent without an answer"
 
 
 def wanted(loaded: LoadedRecipe) -> tuple[Counter[Size], Counter[Size]] | None:
-    """Trials by size: of the search with its confirmation, and what a check must train beside them.
+    """Trials by size: of the search with its confirmation, and the fewest that a check begins with beside them.
 
     What the check trains at the proxy may be trained already, so it is not counted. None where durations, and so sizes,
     follow parameters that are not counted yet.
 
     Args:
-        loaded: a valid recipe.
+        loaded: a recipe whose sizes are asked for.
     """
-    from hptransfer.checking.forecast import first_trials  # imports numpy, which few recipes need here
-
     recipe = loaded.recipe
     try:
         tuned = Counter({recipe.proxy_size: recipe.tune.trials + recipe.tune.confirm_seeds})
-        first = first_trials(recipe, loaded.root, defaults(recipe.training))
+        ladder = [size for size, (_, key, *_) in recipe_sizes(recipe).items() if key in _LADDERS]
     except UsageError:
         return None
-    beside = {(trial.size, tuple(sorted(trial.hyperparameters.items())), trial.seed) for trial in first}
-    return tuned, Counter(size for size, _, _ in beside if size != recipe.proxy_size)
+    each = sum(_first_values(recipe.check, name) for name in recipe.check.checked) * recipe.check.seeds
+    return tuned, Counter({size: each for size in ladder if size != recipe.proxy_size})
+
+
+#: keys of `sizes` that a check trains
+_LADDERS = frozenset({*LADDERS.values(), "corner"})
+
+
+def _first_values(check: Check, name: str) -> int:
+    """The fewest values that a check begins with: the tuned one need not lie on the lattice.
+
+    Of a hyperparameter that cannot have every value it may be as few as one.
+    """
+    if name in AVERAGES or name == "warmup":
+        return 1
+    return max(1, math.floor(2 * check.octaves / (check.first_step * check.spacing) + 1e-9))
 
 
 def _trials(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -54,16 +70,15 @@ def _trials(loaded: LoadedRecipe) -> Iterator[Finding]:
 
 
 def _adaptive(loaded: LoadedRecipe) -> Iterator[Finding]:
-    check = loaded.recipe.check
-    if check.max_trials is None or len(check.checked) > 1 or wanted(loaded) is None:
+    check, counts = loaded.recipe.check, wanted(loaded)
+    if check.max_trials is None or counts is None:
         return
-    from hptransfer.checking.forecast import first_trials  # as above
-
-    begins = len(first_trials(loaded.recipe, loaded.root, defaults(loaded.recipe.training)))
+    begins = max(_first_values(check, name) for name in check.checked) * check.seeds * (len(counts[1]) + 1)
     if check.max_trials < begins:
         rule = "`check.max_trials` should leave trials for what an adaptive check decides by itself"
         hint = f"write more than {begins}: those are trained in any case"
-        yield Finding(rule, f"{check.max_trials}; it begins with {begins}", hint, loaded.place(("check", "max_trials")))
+        received = f"{check.max_trials}; it begins with at least {begins}"
+        yield Finding(rule, received, hint, loaded.place(("check", "max_trials")))
 
 
 def needed_flops(loaded: LoadedRecipe) -> float | None:
@@ -72,8 +87,7 @@ def needed_flops(loaded: LoadedRecipe) -> float | None:
     Args:
         loaded: a valid recipe, whose model is built without memory.
     """
-    from hptransfer.engine.durations import with_durations
-    from hptransfer.engine.flops import run_costs
+    from hptransfer.engine.flops import run_costs  # imports numpy, which few recipes need here
 
     if loaded.recipe.model.kind == "external":
         return None

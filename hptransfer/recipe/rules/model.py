@@ -131,6 +131,8 @@ RULES = (
         "a model whose vocabulary is given knows every token of `kind: tokens`",
         _small_vocabulary,
     ),
-    RecipeRule("recipe/pattern", "patterns over names are regular expressions without a repeat in a repeat", _patterns),
+    RecipeRule(
+        "recipe/model-pattern", "patterns over names are regular expressions without a repeat in a repeat", _patterns
+    ),
     RecipeRule("recipe/partial-head", "`head_dim` divides every width of a gpt", _partial_head),
 )

@@ -7,7 +7,6 @@ from dataclasses import fields
 
 from hptransfer.errors import UsageError
 from hptransfer.parameterization.option_faults import option_faults
-from hptransfer.parameterization.plan import require_decoupled
 from hptransfer.parameterization.rules import ON_SPHERE, Options
 from hptransfer.parameterization.tables import ABSOLUTE, FAMILIES, MEASURED, TABLES, Parameterization, find_table
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
@@ -97,20 +96,6 @@ def _options(draft: Draft) -> Iterator[Violation]:
             yield Violation(("parameterization", option), found.rule, found.received or "", hint)
 
 
-def _coupled_decay(draft: Draft) -> Iterator[Violation]:
-    choice, training = draft.parameterization, draft.training
-    if choice is None or training is None or choice.name == MEASURED:
-        return
-    searched = draft.space.get("weight_decay")
-    path: KeyPath = ("training", "weight_decay") if searched is None else ("tune", "space", "weight_decay")
-    try:
-        decay = training.weight_decay if searched is None else searched.high
-        require_decoupled(training.optimizer, {"weight_decay": decay})
-    except UsageError as error:
-        (found,) = error.findings
-        yield Violation(path, found.rule, found.received or "", found.hint, ("training", "optimizer"))
-
-
 def _gauge(draft: Draft) -> Iterator[Violation]:
     choice, model = draft.parameterization, draft.model
     if choice is None or model is None or choice.gauge == "plain" or model.kind not in _PLAIN:
@@ -159,11 +144,6 @@ RULES = (
         "recipe/option-not-known",
         "each option of `parameterization` is one that its tables know for the optimizer",
         _options,
-    ),
-    RecipeRule(
-        "recipe/coupled-decay",
-        "weight decay is 0 for optimizers that add it to the gradient before they normalise it",
-        _coupled_decay,
     ),
     RecipeRule(
         "recipe/own-init-at-std-1",
