@@ -40,6 +40,93 @@ from hptransfer.storage.database import SQLiteFile
 from hptransfer.storage.optuna_store import OptunaStore
 from hptransfer.storage.snapshot import read_trials
 from tests.support.combinations import combinations
+from tests.support.recipe_texts import GPT, MLP, edited
+
+_DATA = "{kind: stdlib-text}"
+PLANTED = (
+    (_DATA, "{kind: text, files: [out.txt]}"),
+    (_DATA, "{kind: text, files: ['deep/**/none']}"),
+    (_DATA, "{kind: text, files: [short.txt]}"),
+    (_DATA, "{kind: text, files: [../x.txt]}"),
+    (_DATA, "{kind: tokens, train: [odd.bin], dtype: uint16, vocabulary: 256}"),
+    ("tune:", "check: {spacing: 0.03125, octaves: 16, seeds: 100}\ntune:"),
+    ("tune:", "check: {hyperparameter: learning_rate, hyperparameters: [learning_rate, learning_rate]}\ntune:"),
+    ("tune:", "check: {adaptive: true, max_trials: 3}\ntune:"),
+    ("tune:", "check: {seeds: 1}\ntune:"),
+    ("tune:", "check: {criteria: {cost: null}}\ntune:"),
+    ("tune:", "check: {diagnostics: [sharpness, sharpness]}\ntune:"),
+    ("tune:", "check: {diagnostics: [linearization]}\ntune:"),
+    ("steps: 100", "steps: 100\n  momentum: 0.5"),
+    ("{kind: mlp}", "{kind: huggingface, config: llam, settings: {hidden_size: 64}}"),
+    ("{kind: mlp}", "{kind: huggingface, config: llama, settings: {_attn_implementation: x, auto_map: x}}"),
+    (
+        "1e-1}",
+        "1e-1}\n    output_multiplier: {low: 0.1, high: 10}\n    readout_init: {low: 0.1, high: 10}"
+        "\n    readout_learning_rate: {low: 0.1, high: 10}",
+    ),
+)
+PLANTED_GPT = (
+    ("{name: completep}", "{name: complete-d-p, betas: half-life}"),
+    ("depth: 4}", "depth: 4, batch_size: 4096, tokens: 409600}"),
+    ("base: {width: 64", "base: {width: 60"),
+    ("head_dim: 16", "head_dim: 1, positions: rotary"),
+    ("head_dim: 16", "head_dim: 16, vocabulary: 16"),
+    ("name: small", "name: small\ncheck: {diagnostics: [linearization]}"),
+    ("steps: 100", "steps: 100\n  loss: {name: cross-entropy}"),
+    ("{name: completep}", "{name: completep, init: own}"),
+)
+#: further keys of `training`, an offence each
+TRAINING = (
+    "tokens: 6400",
+    "tokens_per_parameter: 0",
+    "warmup: 0.1\n  warmup_steps: 20",
+    "schedule: constant\n  floor: 0.1",
+    "clip_norm: scaled",
+    "batch_size: 8\n  accumulation: 5\n  processes: 2",
+    "device: mps\n  precision: float64",
+    "loss_arguments: {a: 1}",
+    "batch_size: 4\n  processes: 8",
+    "processes: 100000",
+)
+#: sections that are appended
+SECTIONS = (
+    "check: {max_trials: 10}\n",
+    "check: {criteria: {cost: null}}\n",
+    "check: {octaves: 0.25, spacing: 1}\n",
+    "check: {coordinate: {steps: [3, 1]}}\n",
+    "check: {hyperparameters: [learning_rate, learning_rate]}\n",
+    "budget: {trials: 10}\n",
+    "budget: {flops: 1e3}\n",
+)
+COMMAND = """\
+name: told
+trainer:
+  command: [python, train.py, "--width={width}", "{learning_rate}", "{seed}"]
+  results: {stdout: "loss (.*)"}
+training: {steps: 5}
+parameterization: {name: measured}
+sizes:
+  base: {width: 16, depth: 2}
+  widths: [16, 32]
+  target: {width: 64, depth: 2}
+tune:
+  space:
+    learning_rate: {low: 0.001, high: 1.0}
+"""
+PLANTED_COMMAND = (
+    ("{seed}", "{learnin_rate}"),
+    ("results:", "accepts: [hiden.eps]\n  results:"),
+    (', "{seed}"', ""),
+    ("loss (.*)", "loss ("),
+    ("results:", "files: [../secret]\n  results:"),
+    ("results:", "files: [none.py]\n  results:"),
+    ('{stdout: "loss (.*)"}', "{jsonl: ../x.jsonl, value: loss}"),
+    ("steps: 5", "steps: 5, processes: 4"),
+    ("trainer:", "budget: {flops: 1e15}\ntrainer:"),
+    ("trainer:", "model: {kind: external, patterns: ['(']}\ntrainer:"),
+    ("{name: measured}", "{name: mup}"),
+    ("widths: [16, 32]", "widths: [16, 32]\n  depths: [2, 4]"),
+)
 
 #: processor seconds of one case
 PATIENCE = 2.0
@@ -138,8 +225,17 @@ def bases() -> list[dict[str, Any]]:
     """Valid recipes of every sort: shipped ones, templates, and those of the combinations of models and rules."""
     files = [*shipped_recipes().values(), *(template(name) for name in templates())]
     texts = [*(path.read_text(encoding="utf-8") for path in files), *(each.text for each in combinations())][:120]
-    found = [read_yaml(text.encode(), "base").data for text in texts]
-    return [each for each in found if isinstance(each, dict)]
+    valid = [data for text in texts if isinstance(data := read_yaml(text.encode(), "base").data, dict)]
+    return valid + planted()
+
+
+def planted() -> list[dict[str, Any]]:
+    """Recipes that break one rule each, what chance alone would seldom come to."""
+    texts = [edited(MLP, change) for change in PLANTED] + [edited(GPT, change) for change in PLANTED_GPT]
+    texts += [edited(COMMAND, change) for change in PLANTED_COMMAND]
+    texts += [MLP + section for section in SECTIONS]
+    texts += [edited(MLP, ("steps: 100", f"steps: 100\n  {keys}")) for keys in TRAINING]
+    return [data for text in texts if isinstance(data := read_yaml(text.encode(), "base").data, dict)]
 
 
 def pool(documents: Sequence[Any]) -> list[Any]:
@@ -158,7 +254,7 @@ def places(value: Any) -> Iterator[tuple[Any, Any, Any]]:
 def damaged(document: dict[str, Any], chance: random.Random, values: Sequence[Any]) -> dict[str, Any]:
     """A recipe with some entries replaced, left out, added, copied or renamed."""
     document = copy.deepcopy(document)
-    for _ in range(chance.choice((1, 1, 1, 2, 2, 3, 5))):
+    for _ in range(chance.choice((0, 1, 1, 1, 1, 2, 3))):
         found = list(places(document))
         if not found:
             return document
@@ -254,6 +350,10 @@ def recipes(count: int, seed: int, start: int) -> dict[str, Any]:
         os.chdir(folder)
         for name in ("a.txt", "b.txt"):
             Path(name).write_text("text " * 400)
+        Path("short.txt").write_text("short")
+        Path("odd.bin").write_bytes(b"abc")
+        Path("out.txt").symlink_to("../out.txt")
+        Path("deep", *"d" * 70).mkdir(parents=True)
         path = Path("r.yaml")
         for number in range(start, start + count):
             chance = random.Random(f"{seed}-{number}")

@@ -97,7 +97,7 @@ def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     """Opens a regular file to read it; a pipe or a device, which may never end, is refused without waiting for it.
 
     Args:
-        path: of the file.
+        path: of a regular file.
         follow: whether a link is followed.
 
     Raises:
@@ -114,7 +114,7 @@ def bounded_content(path: Path, most: int, *, follow: bool = True) -> bytes:
     """The whole content of a regular file.
 
     Args:
-        path: of the file.
+        path: of a regular file.
         most: bytes that it may have.
         follow: whether a link is followed.
 

@@ -86,7 +86,7 @@ def require_readable(files: Mapping[str, Path]) -> None:
     """An untrusted recipe's files of data are read whole only within bounds.
 
     Args:
-        files: by name.
+        files: what patterns matched, by name.
 
     Raises:
         UsageError: they are longer together than may be read without trust; its code is "path/limits".

@@ -34,7 +34,7 @@ class Limits:
     """What the process, and what it starts, may take.
 
     Attributes:
-        seconds: of wall time.
+        seconds: of wall time, in all.
         processor: seconds of processor time of each process.
         memory: bytes of resident memory, of all its processes together.
         address_space: bytes of address space of each process; torch maps more than it uses.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from hptransfer.errors import MachineError
+from hptransfer.errors import MachineError, printable
 from hptransfer.files import open_regular, plain
 
 #: results that commands write beside the trials that they come from
@@ -110,13 +110,17 @@ def require_consistent(path: Path) -> None:
     uri = f"file:{quote(str(path.absolute()))}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=10.0)) as connection:
+            connection.text_factory = bytes  # what it says repeats what is damaged, which need not be text
             (said,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError:  # somebody holds it, or a journal came meanwhile: whoever opens it is told
         return
     except sqlite3.DatabaseError as error:
         said = str(error)
+    except UnicodeDecodeError:  # of the message of a fault, which repeats a damaged name
+        said = "malformed database schema"
+    said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
     if said != "ok":
-        raise _damaged(f"{path}: {str(said).splitlines()[0]}", f"{_BACK}, or move it away to start over")
+        raise _damaged(f"{path}: {printable(said)[:300]}", f"{_BACK}, or move it away to start over")
 
 
 @contextlib.contextmanager

@@ -29,7 +29,8 @@ _HINTS = (
     ("compatible", "use the Optuna version that wrote the file, or upgrade it with `optuna storage upgrade`"),
 )
 _HINT = "check the disk and the file's permissions, then run the same command again"
-_FAULTS = (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError)
+# UnicodeDecodeError: of SQLite's message on a schema whose names are damaged
+_FAULTS = (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError, UnicodeDecodeError)
 
 
 class Database(Protocol):

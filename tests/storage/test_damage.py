@@ -48,6 +48,12 @@ def _noise(path: Path) -> None:
     path.write_bytes(content)
 
 
+def _schema(path: Path) -> None:
+    """Bytes that are no text in the name of a table, which SQLite's own message repeats."""
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"CREATE TABLE studies", b"CREATE T\xde\xadLE studies"))
+
+
 def _pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -70,13 +76,14 @@ def _attribute(key: str, value: str) -> Callable[[Path], None]:
         (lambda path: os.truncate(path, 0), "empty, beside tuned.yaml"),
         (lambda path: path.write_bytes(b"x" * 5000), "not a database"),
         (_noise, "study.db: "),
+        (_schema, "malformed"),
         (_pipe, "a pipe"),
         (_attribute("phase", '"elsewhere"'), "a record in it is damaged"),
         (_attribute("key", "[1]"), "a record in it is damaged"),
         (_attribute("hyperparameters", '{"learning_rate": "x"}'), "a record in it is damaged"),
         (_attribute("trial", "{"), "a record in it is damaged"),
     ],
-    ids=["cut", "header", "empty", "other", "noise", "pipe", "phase", "key", "values", "json"],
+    ids=["cut", "header", "empty", "other", "noise", "schema", "pipe", "phase", "key", "values", "json"],
 )
 def test_damage_is_a_machine_error_with_the_reason(study: Path, damage: Callable[[Path], None], said: str) -> None:
     """For an onlooker and for the owner; nothing is made anew, and the file stays as it was found."""

@@ -17,7 +17,7 @@ def run_trusted(function: str, payload: Mapping[str, Any], limits: Limits = LIMI
     Args:
         function: `module:function` of this package; it takes the payload, and returns what JSON can hold.
         payload: what it is given.
-        limits: of the process.
+        limits: what the process may take.
 
     Returns:
         What the function returned, or a `Finding` that says how its process ended. It went through a process that ran
