@@ -302,7 +302,8 @@ def _value(chance: random.Random, values: Sequence[Any]) -> Any:
     if kind == 6:
         return [_value(chance, values) for _ in range(chance.randrange(4))]
     names = [chance.choice(TEXTS) or "k" for _ in range(chance.randrange(3))]
-    return {name: _value(chance, values) for name in names} or chance.choice((None, True, False))
+    plain: tuple[Any, ...] = (None, True, False)
+    return {name: _value(chance, values) for name in names} or chance.choice(plain)
 
 
 def written(document: dict[str, Any], chance: random.Random) -> bytes:

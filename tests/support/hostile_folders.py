@@ -164,7 +164,7 @@ def committed(folder: Path) -> Folder:
     made = Folder(folder)
     loaded = load_recipe(made.recipe)
     run = made.runs / "tiny"
-    space = dict(loaded.recipe.tune.space.items())
+    space = {str(name): axis for name, axis in loaded.recipe.tune.space.items()}
     with OptunaStore(SQLiteFile(run / "study.db"), made.identity, space) as store:
         for number in range(8):
             record(
