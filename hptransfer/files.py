@@ -65,8 +65,9 @@ def staged(files: Iterable[tuple[Path, str]]) -> Iterator[Callable[[], None]]:
                 )
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+            temporary.unlink(missing_ok=True)  # a killed process's; and a link must not say where we write
             waiting.append((temporary, path))
-            with open(temporary, "w", encoding="utf-8", newline="\n") as file:
+            with open(temporary, "x", encoding="utf-8", newline="\n") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
@@ -126,7 +127,34 @@ def located_faults(path: Path) -> Iterator[None]:
         ) from error
 
 
-def open_regular(path: Path) -> BinaryIO:
+def plain(path: Path) -> Path:
+    """A path of a run folder, which may come from a stranger: no link is followed there, no pipe or device opened.
+
+    Args:
+        path: of a file or a folder, which need not exist.
+
+    Returns:
+        The path.
+
+    Raises:
+        MachineError: what lies there is neither a regular file nor a folder.
+    """
+    try:
+        mode = os.lstat(path).st_mode
+    except (OSError, ValueError):  # not there; or said by whoever opens it
+        return path
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return path
+    kind = "a link" if stat.S_ISLNK(mode) else "a pipe, a socket or a device"
+    raise MachineError(
+        "a run folder must hold regular files and folders",
+        received=f"{path} is {kind}",
+        hint="put the file itself in its place; results on another disk are named with --runs",
+        code="path/not-plain",
+    )
+
+
+def open_regular(path: Path, *, follow: bool = True) -> BinaryIO:
     """Opens a regular file to read it; a pipe or a device, which may never end, is refused without waiting for it.
 
     Files that the kernel makes up while they are read (/proc, /sys) call themselves regular: they have no content of
@@ -134,12 +162,13 @@ def open_regular(path: Path) -> BinaryIO:
     as devices are.
 
     Args:
-        path: of the file; a link is followed.
+        path: of a regular file.
+        follow: whether a link is followed.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: it cannot be opened, is no regular file, or is a link that is not followed.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW))
     kept = False
     try:
         about = os.fstat(descriptor)
@@ -166,21 +195,22 @@ def _made_up() -> set[int]:
     return found
 
 
-def bounded_content(path: Path, most: int | None) -> bytes:
+def bounded_content(path: Path, most: int, *, follow: bool = True) -> bytes:
     """The whole content of a regular file.
 
     Args:
-        path: of the file; a link is followed.
-        most: bytes that it may have; None for any number, of a person's own file.
+        path: of a regular file.
+        most: bytes that it may have.
+        follow: whether a link is followed.
 
     Raises:
         OSError: it cannot be read, is no regular file, or is longer.
     """
-    with open_regular(path) as file:
-        content: bytes | None = file.read(-1 if most is None else most + 1)
+    with open_regular(path, follow=follow) as file:
+        content: bytes | None = file.read(most + 1)
     if content is None:  # the read would have waited, which one of a regular file never does
         raise OSError(errno.EINVAL, _NOT_REGULAR)
-    if most is not None and len(content) > most:
+    if len(content) > most:
         raise OSError(errno.EFBIG, f"it is longer than {most:,} bytes")
     return content
 

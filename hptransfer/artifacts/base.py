@@ -14,6 +14,9 @@ from hptransfer.artifacts.yaml_keys import SafeLoader, yaml_content
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content, write_atomically
 
+#: bytes of a file that are read
+MOST_BYTES = 64 * 2**20
+
 
 class Record(BaseModel):
     """A section of a file: unknown keys, loose types and numbers that are not finite are errors."""
@@ -78,7 +81,7 @@ class Artifact(BaseModel):
             Exception: there is no such file: the one that `missing` makes.
         """
         try:
-            text = bounded_content(path, None).decode()  # a pipe or a device may never end
+            text = bounded_content(path, MOST_BYTES).decode()  # a pipe or a device may never end
         except FileNotFoundError:
             raise missing() from None
         except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError

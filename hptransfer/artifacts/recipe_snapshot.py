@@ -8,8 +8,9 @@ from typing import ClassVar
 
 from pydantic import Field, ValidationError
 
-from hptransfer.artifacts.base import Artifact
+from hptransfer.artifacts.base import MOST_BYTES, Artifact
 from hptransfer.errors import UsageError
+from hptransfer.files import bounded_content
 from hptransfer.parameterization.applied_rules import RuleText
 from hptransfer.recipe.changes import without_removed_keys
 from hptransfer.recipe.load import LoadedRecipe
@@ -90,11 +91,13 @@ def load_snapshot(path: Path) -> RecipeSnapshot | None:
         UsageError: there is a file, and it is not one that this version or 0.1 wrote.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = bounded_content(path, MOST_BYTES).decode()
     except UnicodeDecodeError as error:
         raise UsageError("a recipe.json must be text", received=f"{path}: {error}") from None
-    except OSError:
+    except FileNotFoundError:
         return None
+    except (OSError, ValueError) as error:
+        raise UsageError("a recipe.json must be readable", received=f"{path}: {error}") from None
     try:
         content = json.loads(text)
     except (ValueError, RecursionError):

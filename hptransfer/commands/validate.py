@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hptransfer.cli.options import Summary, write_summary
+from hptransfer.errors import printable
 from hptransfer.report.findings import FORMATS
 
 # typer takes choices as enumerations; this one is made of the registry's names
@@ -18,16 +20,25 @@ else:
     FormatName = StrEnum("Format", {name: name for name in FORMATS.names})
 
 
+#: files of folders that are no recipes and are named one by one
+MOST_NAMED = 20
+
+
 def validate_command(
     recipes: Annotated[
-        list[str], typer.Argument(metavar="RECIPE...", help="Files, or names of shipped recipes.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="PATH...",
+            help="Files, folders, quoted globs, `-` for standard input, or names of shipped recipes.",
+            show_default=False,
+        ),
     ],
     output_format: Annotated[FormatName, typer.Option("--format", help="How to print findings.")] = "text",
     level: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME[,NAME]",
-            help="static, shapes, evidence, coordinate, full; default: static; with --trust also shapes.",
+            help="static, shapes, evidence, coordinate, full; default: static; with --trust, --max-flops also shapes.",
             show_default=False,
         ),
     ] = None,
@@ -48,8 +59,16 @@ def validate_command(
             show_default=False,
         ),
     ] = None,
+    max_trials: Annotated[
+        int | None, typer.Option(min=0, help="An error beyond: trials of tune and check.", show_default=False)
+    ] = None,
+    max_flops: Annotated[
+        float | None, typer.Option(min=0, help="An error beyond: their FLOPs, 1e18.", show_default=False)
+    ] = None,
 ) -> int:
     """Check recipes, level by level; only the levels that are asked run.
+
+    Of a folder, *.yaml and *.yml that look like recipes are checked; the others are named on standard error.
 
     Returns:
         0 when all are valid (warnings included), 1 when there are errors, 2 when a file could not be read, 3 when what
@@ -59,12 +78,20 @@ def validate_command(
         UsageError: there is no such format or level, or rules of the user's own cannot be imported or fail.
     """
     from hptransfer.linting.levels.base import ValidationOptions, in_order
-    from hptransfer.linting.validate import validate
+    from hptransfer.linting.paths import select
+    from hptransfer.linting.validate import Validation, validate
 
     render = FORMATS.look_up(output_format)
-    levels = in_order(level or (["shapes"] if trust else []))  # nothing of `static` runs code, so trust asks for more
-    options = ValidationOptions(levels, trust, strict, tuple(rules or ()), runs)
-    results = [validate(reference, options) for reference in recipes]
+    # nothing of `static` runs code or counts FLOPs, so trust and a cap ask for more
+    levels = in_order(level or (["shapes"] if trust or max_flops is not None else []))
+    options = ValidationOptions(levels, trust, strict, tuple(rules or ()), runs, max_trials, max_flops)
+    selected = select(recipes, trusted=trust)
+    for clause in selected.passed_over[:MOST_NAMED]:
+        print(f"note: passed over {printable(clause)}", file=sys.stderr)
+    if len(selected.passed_over) > MOST_NAMED:
+        print(f"note: passed over {len(selected.passed_over) - MOST_NAMED} more", file=sys.stderr)
+    results = [Validation(name, None, (fault,)) for name, fault in selected.faults]
+    results += [validate(reference, options) for reference in selected.recipes]
     for line in render(results):
         print(line)
     write_summary(results, summary, output_format)

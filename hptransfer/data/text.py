@@ -8,9 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from hptransfer.data._files import Patterns, files_matching
+from hptransfer.data._files import Patterns, files_matching, require_readable
 from hptransfer.data.base import SEPARATOR, SplitText, split_text
 from hptransfer.errors import UsageError
+from hptransfer.files import open_regular
 from hptransfer.recipe.sections import DataSection
 
 
@@ -32,9 +33,15 @@ class TextSource:
         """As `DataSource.read`.
 
         Raises:
-            UsageError: a pattern matches nothing, a file is no text, or there are fewer than two bytes.
+            UsageError: a pattern matches nothing, a file is no text, or there are fewer than two bytes; or the recipe
+                is not trusted, and reads much or outside its folder.
         """
-        texts = {name: path.read_bytes() for name, path in matching_files(section, root).items()}
+        files = matching_files(section, root)
+        require_readable(files)
+        texts = {}
+        for name, path in files.items():
+            with open_regular(path) as stream:
+                texts[name] = stream.read()
         _refuse_binary(texts)
         return split_text(texts, section.validation_fraction)
 
@@ -50,7 +57,7 @@ def matching_files(data: TextFiles, root: Path) -> dict[str, Path]:
         root: the recipe's folder, where patterns start.
 
     Raises:
-        UsageError: a pattern matches no file.
+        UsageError: as `files_matching`.
     """
     return files_matching(data.files, root, "files")
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hptransfer.data._files import Patterns, files_matching
+from hptransfer.data._files import Patterns, files_matching, require_readable
 from hptransfer.data.base import SplitTokens, cut_at
 from hptransfer.errors import UsageError
 from hptransfer.recipe.sections import DataSection, refused
@@ -116,6 +116,7 @@ class _Part:
 
 
 def _parts(files: Mapping[str, Path], section: TokenFiles) -> list[_Part]:
+    require_readable(files)
     found = []
     for name, path in files.items():
         tokens = mapped(name, path, section.dtype)

@@ -10,8 +10,11 @@ from typing import Any
 from hptransfer.errors import MachineError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
-from hptransfer.files import write_atomically
+from hptransfer.files import bounded_content, write_atomically
 from hptransfer.sizes import Size
+
+#: bytes of the file
+_MOST = 256 * 2**20
 
 
 class MeasurementCache:
@@ -53,7 +56,7 @@ class MeasurementCache:
         if self._path is None:
             return {}
         try:
-            known = json.loads(self._path.read_text(encoding="utf-8"))
+            known = json.loads(bounded_content(self._path, _MOST, follow=False).decode())
         except (OSError, ValueError, RecursionError):  # a cache: what cannot be read is measured again
             return {}
         return known if isinstance(known, dict) else {}

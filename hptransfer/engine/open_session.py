@@ -65,6 +65,8 @@ def open_session(
     with_processes(loaded, launch)  # before anything is locked or written
     require_workers_here(launch, storage)
     with RunFolder.open(runs, loaded.recipe.name) as folder, contextlib.ExitStack() as stack:
+        if storage is None:
+            folder.require_sound()  # before data are read and workers started
         loaded, fingerprint = reconcile_recipe(loaded, fingerprint, folder, on_change, say)
         written, loaded = loaded, with_processes(loaded, launch)
         trials = training_workers(loaded.recipe, workers) if storage is None else 1

@@ -48,7 +48,7 @@ def locate(reference: str, runs: Path) -> Located:
         RecipeError: the recipe has faults.
         UsageError: nothing was run there yet.
     """
-    for present in (RunFolder(Path(reference)), RunFolder(runs / reference)):
+    for present in (RunFolder(_named(reference)), RunFolder(runs / reference)):
         if present.study.exists() or present.recipe.exists():
             return _located(present, reference)
     try:
@@ -68,6 +68,14 @@ def locate(reference: str, runs: Path) -> Located:
     fingerprint = fingerprint_of(loaded.recipe.data, loaded.root)
     former = legacy_experiment(loaded.recipe, fingerprint)
     return Located(folder, loaded.recipe, fingerprint, former, reference, loaded.hash)
+
+
+def _named(reference: str) -> Path:
+    """A folder that the user names may be a link; nothing in it is."""
+    try:
+        return Path(reference).resolve()
+    except (OSError, RuntimeError, ValueError):  # a loop of links, a zero byte: no folder
+        return Path(reference)
 
 
 def _located(folder: RunFolder, reference: str) -> Located:

@@ -8,4 +8,4 @@ signals  what Ctrl-C and SIGTERM do
 collector  Python's search for cycles, paused
 """
 
-__all__ = ["collector", "limits", "outcome", "pool", "progress", "signals", "worker"]
+__all__ = ["collector", "confined", "limits", "outcome", "pool", "progress", "signals", "worker"]

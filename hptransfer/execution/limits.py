@@ -43,6 +43,17 @@ def group_memory(group: int) -> int:
     return listed_memory(group)
 
 
+def group_size(group: int) -> int:
+    """Number of processes of a group and of all that descend from its leader; 0 where there is no /proc.
+
+    A limit of the system (RLIMIT_NPROC) would count every process of the user, and none of root's.
+
+    Args:
+        group: number of the group, which is its leader's process id.
+    """
+    return len(_belonging(group, _processes())) if Path("/proc/self/statm").exists() else 0
+
+
 #: of the command line of a process that ends by itself what it started, and must live to do so
 _KEEPER = b"_keeper.py"
 

@@ -17,6 +17,7 @@ Part = Literal["form", "across", "lint", "stated"]
 #: codes whose findings may not be ignored, by the topic before the slash, and why
 _HELD = {
     "path": "what a recipe may reach on a machine is not the recipe's to say",
+    "caps": "what a recipe may cost is not the recipe's to say",
     "trust": "what may run on a machine is not the recipe's to say",
     "ignore": "a comment cannot excuse comments",
     "expect": "what a recipe is held to is changed in `expect`",

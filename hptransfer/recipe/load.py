@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import stat
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -13,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from hptransfer.errors import Finding, Place, RecipeError
+from hptransfer.files import open_regular
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.command_sections import NOT_IDENTIFYING
 from hptransfer.recipe.faults import locate, schema_findings
@@ -23,6 +25,9 @@ from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.shipped import shipped_recipes
 from hptransfer.recipe.training import MACHINE
 from hptransfer.recipe.yaml.gate import MAX_BYTES, Document, KeyPath, Position, read_yaml
+
+#: what a recipe from the standard input is called; only `validate -` reads one
+STDIN = "<stdin>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +182,8 @@ def find_recipe(reference: str | Path) -> Path:
         RecipeUnavailableError: there is none, or it is not a regular file.
     """
     path = Path(reference)
+    if str(reference) == STDIN:
+        return path
     shipped = shipped_recipes()
     try:
         mode = path.stat().st_mode
@@ -198,7 +205,9 @@ def find_recipe(reference: str | Path) -> Path:
 
 def _read(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
+        if str(path) == STDIN:
+            return sys.stdin.buffer.read(MAX_BYTES + 1)
+        with open_regular(path) as stream:
             return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise RecipeUnavailableError([_unreadable(path, error)]) from None

@@ -42,9 +42,9 @@ its evidence. It needs a reason. Codes do as well as numbers, those of your own 
 error, counts in the line that calls the recipe valid, and is listed with its reason in `--format json`.
 
 Not every finding can be excused: of form and across keys (HPT001 to HPT199) none, because every other command refuses
-such a recipe as well; of paths and trust none, because what a recipe may reach and run is not the recipe's to say; of
-the level `full` and of `expect` none, because they ask for what is measured; and none on these comments. A comment that
-names nothing, or excuses nothing at a level that ran, is a finding itself (HPT950 to HPT954).
+such a recipe as well; of paths, caps and trust none, because what a recipe may reach, cost and run is not the recipe's
+to say; of the level `full` and of `expect` none, because they ask for what is measured; and none on these comments. A
+comment that names nothing, or excuses nothing at a level that ran, is a finding itself (HPT950 to HPT954).
 """
 _PARTS: dict[Part, str] = {
     "form": "Form\n\nOf the file, its YAML and each key by itself; errors, for every command that reads a recipe.",

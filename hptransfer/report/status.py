@@ -47,7 +47,7 @@ def render_status(status: Status) -> Group:
         since = "" if attempt.seconds is None else f", since {duration(attempt.seconds)}"
         lines.append(Text(f"{'running' if alive else 'interrupted'}: {_named(attempt)}{since if alive else ''}"))
     for attempt in status.failed[-_MOST_FAILURES:]:
-        lines.append(Text(f"failed: {_named(attempt)}: {attempt.cause}: {printable(attempt.message)}"))
+        lines.append(Text(f"failed: {_named(attempt)}: {printable(attempt.cause or '')}: {printable(attempt.message)}"))
     if status.failed:
         lines.append(Text(f"{len(status.failed)} failed trials are left out; `hptransfer retry` requeues them"))
     for name, value in _results(status).items():
@@ -89,11 +89,13 @@ def _table(status: Status) -> Table:
         table.add_column(column.replace("_", " "), justify="right")
     for label, size in status.sizes.items():
         counts = (size.finished, size.diverged, size.running, size.failed, size.requeued)
-        table.add_row(label, *map(str, counts), "-" if size.best_loss is None else f"{size.best_loss:.4f}")
+        table.add_row(
+            Text(printable(label)), *map(str, counts), "-" if size.best_loss is None else f"{size.best_loss:.4f}"
+        )
     return table
 
 
 def _named(attempt: Attempt) -> str:
     rate = attempt.hyperparameters.get("learning_rate")
     shown = "" if rate is None else f" learning_rate={rate:.4g}"
-    return f"{attempt.size}{shown} seed={attempt.seed} ({attempt.phase})"
+    return f"{printable(attempt.size)}{shown} seed={attempt.seed} ({attempt.phase})"

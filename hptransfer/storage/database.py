@@ -15,6 +15,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from hptransfer.errors import MachineError
+from hptransfer.storage.damage import require_sound
 
 #: seconds to wait for another program (a dashboard) that holds the database for a moment
 PATIENCE = 60.0
@@ -28,7 +29,8 @@ _HINTS = (
     ("compatible", "use the Optuna version that wrote the file, or upgrade it with `optuna storage upgrade`"),
 )
 _HINT = "check the disk and the file's permissions, then run the same command again"
-_FAULTS = (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError)
+# UnicodeDecodeError: of SQLite's message on a schema whose names are damaged
+_FAULTS = (SQLAlchemyError, StorageInternalError, sqlite3.Error, RuntimeError, UnicodeDecodeError)
 
 
 class Database(Protocol):
@@ -67,11 +69,12 @@ class SQLiteFile:
         return ""
 
     def open(self) -> RDBStorage:
-        """Opens or creates the file; see `Database.open`.
+        """Opens or creates the file, but not in the place of one that is damaged or gone; see `Database.open`.
 
         SQLite's rollback journal is kept: write-ahead logging measured 6 ms instead of 9 ms per trial, which take
         seconds, and would need a second file whenever `study.db` is copied, and a local disk.
         """
+        require_sound(self.path)
         optuna.logging.set_verbosity(optuna.logging.ERROR)  # its progress lines are not this tool's
         absolute = str(self.path.absolute())
 

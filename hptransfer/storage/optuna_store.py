@@ -26,6 +26,7 @@ from hptransfer.hyperparameters import AVERAGES, with_default_multipliers
 from hptransfer.recipe.schema import Range
 from hptransfer.sizes import Size
 from hptransfer.storage.base import FailedTrial, OpenTrial, PlannedTrial
+from hptransfer.storage.damage import require_record, sound_records
 from hptransfer.storage.database import Database, close_database
 from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, recorded_trial, trial_to_dict
 
@@ -60,7 +61,7 @@ class OptunaStore:
         self._failed: list[FailedTrial] = []
         self._reported: dict[int, int] = {}  # trial -> last step whose loss Optuna has
         self._requeued: set[tuple[str, int]] = set()  # (study, number) of failures that no longer block
-        with database.faults():
+        with sound_records(database), database.faults():
             self._read()
 
     def __enter__(self) -> Self:
@@ -339,6 +340,7 @@ class OptunaStore:
             return
         if frozen.state == OptunaState.PRUNED:  # 0.1 stopped it before its last step: no result
             return
+        require_record(attributes)
         phase = Phase(attributes["phase"])
         if frozen.state == OptunaState.COMPLETE:
             trial = _recorded(attributes)

@@ -16,10 +16,20 @@ from types import TracebackType
 from typing import IO, Self
 
 from hptransfer.errors import MachineError
-from hptransfer.files import located_faults, write_atomically
+from hptransfer.files import bounded_content, located_faults, plain, write_atomically
+from hptransfer.storage.damage import require_sound
 
 #: bytes; below this much free space the user is warned, because a study and figures may not fit
 SMALL_SPACE = 50 * 2**20
+
+
+STUDY = "study.db"
+#: endings of the files that SQLite keeps beside a database
+_COMPANIONS = ("-journal", "-wal", "-shm")
+#: folders of a run folder in which this tool writes files whose names can be known before
+_WRITTEN = ("figures", "failures", "measurements")
+#: bytes of the owner's record
+_MOST_OF_A_RECORD = 2**16
 
 
 class RunFolder:
@@ -43,11 +53,12 @@ class RunFolder:
 
         Raises:
             UsageError: the folder cannot be created or written.
-            MachineError: another process works in it, or the disk is full.
+            MachineError: another process works in it, the disk is full, or a link or a pipe lies where it writes.
         """
         folder = cls(runs / name)
         with located_faults(folder.path):
             folder.path.mkdir(parents=True, exist_ok=True)
+            folder._require_plain()
             folder._take_lock()
         return folder
 
@@ -67,50 +78,69 @@ class RunFolder:
             self._lock.close()
             self._lock = None
 
+    def _own(self, name: str) -> Path:
+        """A file or a folder of it; a run folder may be a stranger's, so nothing in it leads elsewhere.
+
+        Raises:
+            MachineError: there is a link, a pipe or a device.
+        """
+        plain(self.path)
+        for companion in _COMPANIONS if name == STUDY else ():
+            plain(self.path / (name + companion))
+        return plain(self.path / name)
+
     @property
     def study(self) -> Path:
         """Optuna's database of trials."""
-        return self.path / "study.db"
+        return self._own(STUDY)
+
+    def require_sound(self) -> None:
+        """The database of trials is as it was left, as far as can be known before it is opened.
+
+        Raises:
+            MachineError: it is damaged, or is missing beside its results.
+        """
+        require_sound(self.study)
 
     @property
     def tuned(self) -> Path:
         """What `tune` recommends."""
-        return self.path / "tuned.yaml"
+        return self._own("tuned.yaml")
 
     @property
     def transfer(self) -> Path:
         """What `check` found."""
-        return self.path / "transfer.json"
+        return self._own("transfer.json")
 
     @property
     def target(self) -> Path:
         """The configuration of the large run."""
-        return self.path / "target.yaml"
+        return self._own("target.yaml")
 
     @property
     def recipe(self) -> Path:
         """The recipe as the last command worked with it."""
-        return self.path / "recipe.json"
+        return self._own("recipe.json")
 
     @property
     def costs(self) -> Path:
         """FLOPs by size, a cache."""
-        return self.path / "costs.json"
+        return self._own("costs.json")
 
     @property
     def readings(self) -> Path:
         """Parameters of the recipe's model by size, a cache."""
-        return self.path / "readings.json"
+        return self._own("readings.json")
 
     @property
     def failures(self) -> Path:
         """Folder of what is known of each failed trial, a text file each."""
-        return self.path / "failures"
+        return self._own("failures")
 
     @property
     def figures(self) -> Path:
         """Folder of drawn curves."""
-        return self.path / "figures"
+        return self._own("figures")
 
     def stop_requested(self) -> bool:
         """Whether `hptransfer stop` asked this process to stop."""
@@ -126,6 +156,15 @@ class RunFolder:
         if free >= SMALL_SPACE:
             return None
         return f"only {free / 2**20:.0f} MB are free for {self.path}; a full disk stops the run (it can be continued)"
+
+    def _require_plain(self) -> None:
+        """Nothing that will be written in it goes through a link; folders of commands' own files are left to them."""
+        plain(self.path)
+        for folder in (self.path, *(self.path / name for name in _WRITTEN)):
+            if folder.is_dir():
+                with os.scandir(folder) as entries:
+                    for entry in entries:
+                        plain(folder / entry.name)
 
     def _take_lock(self) -> None:
         # not truncated on opening: the owner's name must survive until the lock is ours; never through a link, because
@@ -181,10 +220,10 @@ def read_owner(folder: Path) -> Owner | None:
     """
     path = folder / "lock"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
+        record = json.loads(bounded_content(path, _MOST_OF_A_RECORD, follow=False).decode())
         pid, host = int(record["pid"]), str(record["host"])
         owner = Owner(pid, host, str(record["started"]), tuple(map(str, record["command"])), None)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return replace(owner, alive=_holds(pid, path)) if host == socket.gethostname() else owner
 

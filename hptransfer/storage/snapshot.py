@@ -17,6 +17,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from hptransfer.errors import MachineError
+from hptransfer.storage.damage import require_consistent, require_record, require_whole, sound_records
 from hptransfer.storage.database import SQLiteFile, close_database
 from hptransfer.trials.trial import BLOCKING_CAUSES, Phase, Trial, TrialState, recorded_trial
 
@@ -59,12 +60,14 @@ def read_trials(path: Path) -> list[SeenTrial]:
     """Every attempt in the database, studies in order of creation; nothing where there is no database.
 
     Raises:
-        MachineError: the file is not a usable database.
+        MachineError: the file is not a usable database, or was emptied.
     """
-    if not path.exists():
+    require_whole(path)
+    if not path.exists() or not path.stat().st_size:
         return []
+    require_consistent(path)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with SQLiteFile(path).faults(), _readable(path) as storage:
+    with sound_records(path), SQLiteFile(path).faults(), _readable(path) as storage:
         seen = []
         for study in storage.get_all_studies():
             study_id = storage.get_study_id_from_name(study.study_name)
@@ -85,6 +88,7 @@ def count_finished(path: Path) -> int:
 
 def _seen(study: str, frozen: FrozenTrial, requeued: bool) -> SeenTrial:
     attributes = frozen.user_attrs
+    require_record(attributes)
     finished = recorded_trial(attributes)  # recorded, though Optuna's own state may still be missing
     if finished is not None and finished.state is TrialState.STOPPED:  # by 0.1, which died before it told Optuna
         finished = None

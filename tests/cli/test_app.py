@@ -67,7 +67,7 @@ def test_help_lists_every_command() -> None:
         (["scale", "r.yaml", "--width", "-4096"], "--width"),
         (["plan", "r.yaml", "--depth", "1.5"], "--depth"),
         (["validate", "--format", "xml", "r.yaml"], "--format"),
-        (["validate"], "Missing argument 'RECIPE...'"),
+        (["validate"], "Missing argument 'PATH...'"),
         (["init", "--template", "bert"], "'gpt', 'quickstart'"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from hptransfer.linting.base import LINT_RULES, LintRule
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import validate
 from hptransfer.recipe.form_rules import CODES
+from hptransfer.registry import untrusted_recipe
 from hptransfer.testing.lint_rules import LintRuleConformance
 from tests.support.plugins import install
 from tests.support.recipe_texts import GPT, MLP, edited, faults
@@ -78,7 +79,13 @@ class TestHyperparameters(LintRuleConformance):
 
 
 class TestFiles(LintRuleConformance):
-    """The rules on files."""
+    """The rules on files, of a recipe that is not trusted."""
+
+    @pytest.fixture(autouse=True)
+    def untrusted(self) -> Iterator[None]:
+        """As `validate` reads it."""
+        with untrusted_recipe():
+            yield
 
     @pytest.fixture
     def rules(self) -> tuple[LintRule, ...]:
@@ -87,12 +94,16 @@ class TestFiles(LintRuleConformance):
 
     @pytest.fixture
     def violations(self, tmp_path: Path) -> Mapping[str, str]:
-        """One recipe per rule, beside files that break two of them."""
+        """One recipe per rule, beside files that break four of them."""
         (tmp_path / "short.txt").write_text("sixteen bytes...")
         (tmp_path / "odd.bin").write_bytes(b"abc")
+        (tmp_path / "out.txt").symlink_to("../out.txt")
+        (tmp_path / "/".join("d" * 70)).mkdir(parents=True)
         tokens = "{kind: tokens, train: [odd.bin], dtype: uint16, vocabulary: 256}"
         return {
             "recipe/no-data": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["none.txt"]}')),
+            "path/outside": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["out.txt"]}')),
+            "path/limits": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["**/none.txt"]}')),
             "recipe/unusable-text": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["short.txt"]}')),
             "recipe/unusable-tokens": edited(MLP, ("{kind: stdlib-text}", tokens)),
         }

@@ -10,6 +10,7 @@ import pytest
 
 from hptransfer.errors import Finding, UsageError
 from hptransfer.evidence.present import present
+from hptransfer.execution.confined import Limits
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import Validation, validate
@@ -162,7 +163,7 @@ def takes(payload: dict[str, int]) -> int:
 def test_time_ends_it() -> None:
     """With all that it started."""
     start = time.monotonic()
-    said = run_trusted(f"{__name__}:sleeps", {"seconds": 60.0}, seconds=3)
+    said = run_trusted(f"{__name__}:sleeps", {"seconds": 60.0}, Limits(seconds=3))
 
     assert isinstance(said, Finding)
     assert said.code == "trust/time"

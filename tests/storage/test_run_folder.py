@@ -177,9 +177,35 @@ def test_a_link_in_the_locks_place_is_refused(tmp_path: Path) -> None:
     precious.write_text("content")
     (tmp_path / "run" / "lock").symlink_to(precious)
 
-    with pytest.raises(UsageError, match="can be written"):
+    with pytest.raises(MachineError, match="regular files and folders"):
         RunFolder.open(tmp_path, "run")
     assert precious.read_text() == "content"
+
+
+@pytest.mark.parametrize("name", ["study.db", "study.db-wal", "tuned.yaml", "costs.json", "figures/a.svg", "stop"])
+def test_nothing_that_is_written_goes_through_a_link(tmp_path: Path, name: str) -> None:
+    """Whatever lies in a run folder, and in the folders where names of files can be guessed, is a file or a folder."""
+    place = tmp_path / "run" / name
+    place.parent.mkdir(parents=True)
+    (tmp_path / "precious").write_text("content")
+    place.symlink_to(tmp_path / "precious")
+
+    with pytest.raises(MachineError, match="regular files and folders") as refused:
+        RunFolder.open(tmp_path, "run")
+    assert refused.value.findings[0].code == "path/not-plain"
+    assert not (tmp_path / "run" / "lock").exists()
+
+
+def test_a_name_of_a_file_under_way_that_was_guessed_is_not_followed(tmp_path: Path) -> None:
+    """What is written first beside a file is made anew: a link in its place is taken away, not written through."""
+    (tmp_path / "precious").write_text("content")
+    (tmp_path / f".out.{os.getpid()}.tmp").symlink_to(tmp_path / "precious")
+
+    write_atomically(tmp_path / "out", "text")
+
+    assert (tmp_path / "precious").read_text() == "content"
+    assert (tmp_path / "out").read_text() == "text"
+    assert not (tmp_path / "out").is_symlink()
 
 
 def test_a_pipe_is_not_replaced_by_a_file(tmp_path: Path) -> None:

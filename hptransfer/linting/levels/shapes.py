@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from hptransfer.engine.rehearsal import why_no_rehearsal
 from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.linting.caps import flops_capped
 from hptransfer.linting.levels._lint_rules import run_rules
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
-from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.load import STDIN, load_recipe
 from hptransfer.recipe.model_sections import HuggingFaceModel
 from hptransfer.recipe.own_code import model_code, step_code
 from hptransfer.recipe.schema import Recipe
@@ -35,7 +37,9 @@ class Shapes:
         if subject.options.trust and step_code(recipe):
             return _in_a_process(subject)
         if own := model_code(recipe):
-            return LevelOutcome(undecided=(_asks_for_trust(recipe, own),))
+            most = subject.options.max_flops
+            cost = () if most is None else (f"whether it takes at most {most:.3g} FLOPs: as above",)
+            return LevelOutcome(undecided=(_asks_for_trust(recipe, own), *cost))
         return _outcome(subject)
 
 
@@ -54,9 +58,13 @@ def _asks_for_trust(recipe: Recipe, own: Mapping[KeyPath, str]) -> str:
 def _outcome(subject: Subject, *, trusted: bool = False) -> LevelOutcome:
     """What the rules say in this process; code of the recipe's own is kept out of it unless it is trusted."""
     outcome = run_rules("shapes", subject, around=None if trusted else untrusted_recipe)
+    if not outcome.errors:
+        with nullcontext() if trusted else untrusted_recipe():
+            capped = flops_capped(subject)
+        outcome = replace(outcome, errors=capped.errors, undecided=capped.undecided)
     if outcome.errors or subject.loaded.recipe.model.kind == "external":
         return outcome
-    return replace(outcome, undecided=_undecided(subject, trusted=trusted))
+    return replace(outcome, undecided=(*outcome.undecided, *_undecided(subject, trusted=trusted)))
 
 
 def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
@@ -72,7 +80,11 @@ def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
 
 
 def _in_a_process(subject: Subject) -> LevelOutcome:
-    payload = {"path": str(subject.loaded.path), "rules": list(subject.options.rules)}
+    if str(subject.loaded.path) == STDIN:
+        asked = "whether its code can be built and planned: the process that runs it reads a file, not standard input"
+        return LevelOutcome(undecided=(asked,))
+    options = subject.options
+    payload = {"path": str(subject.loaded.path), "rules": list(options.rules), "max_flops": options.max_flops}
     said = run_trusted(f"{__name__}:confined", payload)
     if isinstance(said, Finding):
         return LevelOutcome(errors=(replace(said, place=subject.loaded.place(("model",))),))
@@ -88,12 +100,14 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
     """What the rules say, in a process in which code of the recipe's own may run.
 
     Args:
-        payload: "path" of the recipe, and "rules", topics of the user's own.
+        payload: "path" of the recipe, "rules", topics of the user's own, and "max_flops" or null.
 
     Returns:
         "errors" and "warnings" as lists of findings as plain data, and "undecided" as clauses.
     """
-    options = ValidationOptions(("static", "shapes"), trust=True, rules=tuple(payload["rules"]))
+    options = ValidationOptions(
+        ("static", "shapes"), trust=True, rules=tuple(payload["rules"]), max_flops=payload["max_flops"]
+    )
     outcome = _outcome(Subject(payload["path"], load_recipe(Path(payload["path"])), options), trusted=True)
     return {
         "errors": [asdict(finding) for finding in outcome.errors],

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
+from hptransfer.linting.caps import trials_capped
 from hptransfer.linting.levels._lint_rules import run_rules
 from hptransfer.linting.levels._open import left_open
 from hptransfer.linting.levels.base import LevelOutcome, Subject
+from hptransfer.matching import remembered
+from hptransfer.registry import untrusted_recipe
 
 
 class Static:
@@ -20,8 +24,20 @@ class Static:
         Args:
             subject: a recipe that could be read.
         """
-        outcome = run_rules("static", subject)
-        return outcome if outcome.errors else replace(outcome, undecided=tuple(left_open(subject.loaded)))
+        around = nullcontext if subject.options.trust else untrusted_recipe
+        with remembered():
+            outcome = run_rules("static", subject, around)
+            if outcome.errors:
+                return outcome
+            with around():
+                capped = trials_capped(subject)
+                undecided = (*left_open(subject.loaded), *capped.undecided, *_cost(subject))
+            return replace(outcome, errors=capped.errors, undecided=() if capped.errors else undecided)
+
+
+def _cost(subject: Subject) -> tuple[str, ...]:
+    most = subject.options.max_flops
+    return () if most is None else (f"whether it takes at most {most:.3g} FLOPs (level shapes)",)
 
 
 LEVEL = Static()

@@ -82,21 +82,32 @@ def _adaptive(loaded: LoadedRecipe) -> Iterator[Finding]:
         yield Finding(rule, received, hint, loaded.place(("check", "max_trials")))
 
 
-def _flops(loaded: LoadedRecipe) -> Iterator[Finding]:
+def needed_flops(loaded: LoadedRecipe) -> float | None:
+    """Floating point operations of `tune` and the check's first trials; None where they cannot be counted.
+
+    Args:
+        loaded: a valid recipe, whose model is built without memory.
+    """
     from hptransfer.engine.flops import run_costs  # imports numpy, which few recipes need here
 
-    budget = loaded.recipe.budget.flops
-    if budget is None or loaded.recipe.model.kind == "external":
-        return
+    if loaded.recipe.model.kind == "external":
+        return None
     try:
         loaded = with_durations(loaded)
         counts = wanted(loaded)
         total = sum(counts, Counter()) if counts else Counter()
         costs = run_costs(loaded.recipe, loaded.root, list(total))
     except (UsageError, MachineError):  # the rules of the model say it
-        return
-    needed = sum(count * (costs[size].flops or 0.0) for size, count in total.items())
-    if needed > budget:
+        return None
+    if not total or any(costs[size].flops is None for size in total):
+        return None
+    return sum(count * (costs[size].flops or 0.0) for size, count in total.items())
+
+
+def _flops(loaded: LoadedRecipe) -> Iterator[Finding]:
+    budget = loaded.recipe.budget.flops
+    needed = None if budget is None else needed_flops(loaded)
+    if budget is not None and needed is not None and needed > budget:
         rule = "`budget.flops` must be enough for `tune` and the check's first trials"
         place = loaded.place(("budget", "flops"))
         yield Finding(rule, f"{budget:.3g}; they take {needed:.3g}", f"write at least {needed:.2g}: {_MORE}", place)

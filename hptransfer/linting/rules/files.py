@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from hptransfer.data._files import files_matching
+from hptransfer.data._files import files_matching, leading_out
 from hptransfer.data.base import SEPARATOR, cut_at, held_out
 from hptransfer.data.text import TextFiles
 from hptransfer.data.tokens import SHARE, TokenFiles, mapped, require_below
-from hptransfer.errors import Finding, UsageError
+from hptransfer.errors import Finding, Place, UsageError
+from hptransfer.files import open_regular
 from hptransfer.linting.base import FunctionRule
+from hptransfer.matching import Matches, matching
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.rule_text import Explanation
+from hptransfer.registry import may_run
 
 #: bytes of each file that are looked at
 LOOKED_AT = 2**20
 
 
-def _no_data(loaded: LoadedRecipe) -> Iterator[Finding]:
+def _patterns(loaded: LoadedRecipe) -> Iterator[tuple[str, str, Place, Matches | UsageError]]:
+    """Each pattern of files in `data`: its key, its text, its place, and what it matches as training would read it."""
     data = loaded.recipe.data
-    folder = loaded.path.parent
     keys = {TextFiles: ("files",), TokenFiles: ("train", "validation")}.get(type(data), ())
-    patterns = ((key, index, pattern) for key in keys for index, pattern in enumerate(getattr(data, key) or ()))
-    for key, index, pattern in patterns:
-        names = glob.iglob(pattern, root_dir=folder, recursive=True)  # as training reads them
-        if any((folder / name).is_file() for name in names):
-            continue
-        place = loaded.place(("data", key, index), value=True)
-        hint = f"patterns are relative to the recipe's folder, {folder.as_posix()}/"
-        yield Finding(f"`data.{key}` must match files", f'"{pattern}" matches none', hint, place)
+    for key in keys:
+        for index, pattern in enumerate(getattr(data, key) or ()):
+            try:
+                found: Matches | UsageError = matching(pattern, loaded.root, trusted=may_run())
+            except UsageError as error:
+                found = error
+            yield key, pattern, loaded.place(("data", key, index), value=True), found
+
+
+def _no_data(loaded: LoadedRecipe) -> Iterator[Finding]:
+    for key, pattern, place, found in _patterns(loaded):
+        if isinstance(found, Matches) and not found.files and not found.outside:
+            hint = f"patterns are relative to the recipe's folder, {loaded.path.parent.as_posix()}/"
+            yield Finding(f"`data.{key}` must match files", f'"{pattern}" matches none', hint, place)
+
+
+def _outside(loaded: LoadedRecipe) -> Iterator[Finding]:
+    for key, _, place, found in _patterns(loaded):
+        if isinstance(found, Matches) and found.outside:
+            yield replace(leading_out(key, found.outside).findings[0], place=place)
+
+
+def _unbounded(loaded: LoadedRecipe) -> Iterator[Finding]:
+    for _, _, place, found in _patterns(loaded):
+        if isinstance(found, UsageError):
+            yield replace(found.findings[0], place=place)
 
 
 def _text(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -41,7 +62,7 @@ def _text(loaded: LoadedRecipe) -> Iterator[Finding]:
         return
     place = loaded.place(("data", "files"))
     for name, path in files.items():
-        with path.open("rb") as stream:
+        with open_regular(path) as stream:
             position = stream.read(LOOKED_AT).find(SEPARATOR)
         if position >= 0:
             hint = (
@@ -117,6 +138,34 @@ def _found(loaded: LoadedRecipe, key: str) -> dict[str, Path]:
 
 
 RULES = (
+    FunctionRule(
+        "path/outside",
+        "files of `data` lie inside the recipe's folder, or the recipe is trusted: no link leads out of it",
+        _outside,
+        level="error",
+        explanation=Explanation(
+            "HPT900",
+            "A link in a stranger's recipe could name any file of the machine that checks it.",
+            "copy the files below the recipe's folder; for a recipe of your own say `--trust`",
+            "data/train.txt -> /home/user/notes.txt",
+            "data/train.txt is a file",
+            base=None,
+        ),
+    ),
+    FunctionRule(
+        "path/limits",
+        "what a pattern of `data` matches is found within bounds",
+        _unbounded,
+        level="error",
+        explanation=Explanation(
+            "HPT901",
+            "A pattern over a huge or a deep folder would keep the machine busy for as long as its author likes.",
+            "name folders and files more closely; for a recipe of your own say `--trust`",
+            "data: {kind: text, files: ['**/*.txt']} above a million files",
+            "data: {kind: text, files: ['corpus/*.txt']}",
+            base=None,
+        ),
+    ),
     FunctionRule(
         "recipe/no-data",
         "each pattern of files in `data` matches a file",

@@ -17,6 +17,8 @@ from hptransfer.recipe.yaml.outline import SEARCHABLE
 
 #: a power of depth is fitted through them
 _FEWEST_DEPTHS = 3
+#: trials that a check may begin with; a few hundred are usual, and all of them are listed before any is trained
+MOST_TRIALS = 20_000
 
 
 def _named(check: Check | None) -> Iterator[tuple[KeyPath, str]]:
@@ -114,7 +116,34 @@ def _bounded(draft: Draft) -> Iterator[Violation]:
         yield Violation(("check", "criteria", "cost"), rule, "null", "for example `deviations: 0.5`")
 
 
+def _most(draft: Draft) -> Iterator[Violation]:
+    """An upper bound, from the keys alone: nothing is listed for it."""
+    check = draft.check
+    if check is None:
+        return
+    values = 2 * int(check.octaves / check.spacing) + 1
+    sizes = sum(len(each) for each in draft.ladders.values() if each) + 1
+    begins = values * check.seeds * sizes * len(check.checked)
+    if begins > MOST_TRIALS:
+        rule = f"a check must begin with at most {MOST_TRIALS:,} trials"
+        received = f"up to {begins:,}: {values:,} values x {check.seeds} seeds x {sizes} sizes x {len(check.checked)}"
+        yield Violation(("check",), rule, received, "write larger `spacing`, or smaller `octaves` or `seeds`")
+
+
 RULES = (
+    RecipeRule(
+        "caps/check",
+        f"a check begins with at most {MOST_TRIALS:,} trials",
+        _most,
+        explanation=Explanation(
+            "HPT930",
+            "All of them are listed before the first is trained, which takes memory and says nothing more.",
+            "write larger `spacing`, or smaller `octaves` or `seeds`",
+            "check: {octaves: 10, spacing: 0.1, seeds: 100}",
+            "check: {octaves: 2, spacing: 0.5, seeds: 3}",
+            at="^{octaves",
+        ),
+    ),
     RecipeRule(
         "recipe/checked-by-two-keys",
         "one of `hyperparameter` and `hyperparameters` is given, not both",
