@@ -31,8 +31,14 @@ class Difference:
     written: Any
     again: Any
 
+    @property
+    def in_words(self) -> bool:
+        """Whether only sentences differ, which another version of hptransfer may word otherwise."""
+        return _is_prose(self.written) and _is_prose(self.again)
+
     def __str__(self) -> str:
-        return f"{self.field} {_shown(self.written)}, computed again {_shown(self.again)}"
+        written, again = _apart(self.written, self.again)
+        return f"{self.field} {_shown(written)}, computed again {_shown(again)}"
 
 
 def differences(written: Any, again: Any, field: str = "") -> Iterator[Difference]:
@@ -54,6 +60,11 @@ def differences(written: Any, again: Any, field: str = "") -> Iterator[Differenc
             yield from differences(one, other, f"{field}[{place}]")
     elif not _same(written, again):
         yield Difference(field, written, again)
+
+
+def _is_prose(value: Any) -> bool:
+    """A sentence; a verdict, a name and a state are single words, and that nothing is said any more is a fact."""
+    return isinstance(value, str) and " " in value
 
 
 def _is_list(value: Any) -> bool:
@@ -101,6 +112,17 @@ def _unit(text: str) -> float:
     mantissa, _, exponent = text.lower().partition("e")
     _, point, fraction = mantissa.partition(".")
     return 10.0 ** (int(exponent or 0) - len(fraction)) if point or exponent else 0.0
+
+
+def _apart(written: Any, again: Any) -> tuple[Any, Any]:
+    """Both; of long texts that begin alike the parts from a little before they differ."""
+    if not (isinstance(written, str) and isinstance(again, str)) or max(len(written), len(again)) <= _LONGEST:
+        return written, again
+    alike = next((place for place, (a, b) in enumerate(zip(written, again, strict=False)) if a != b), 0)
+    start = max(0, alike - _LONGEST // 4)
+    if start == 0:
+        return written, again
+    return f"...{written[start:]}", f"...{again[start:]}"
 
 
 def _shown(value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.stale import Written, written_files
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
+from hptransfer.provenance import tool_version
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.tuning.refitted import refitted
 
@@ -65,24 +66,44 @@ def edited_results(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding
     """
     tuned, transfer, folder = evidence.tuned, evidence.transfer, evidence.folder
     if tuned is not None and tuned.evidence is not None:
-        yield from _edited(folder / "tuned.yaml", "evidence/edited-fit", lambda: refitted(loaded.recipe, tuned))
+        version = tuned.provenance.versions.get("hptransfer", "")
+        yield from _edited(
+            folder / "tuned.yaml", "evidence/edited-fit", version, lambda: refitted(loaded.recipe, tuned)
+        )
     if tuned is not None and transfer is not None and transfer.evidence is not None:
-        path = folder / "transfer.json"
-        yield from _edited(path, "evidence/edited-verdict", lambda: rejudged_fields(loaded, tuned, transfer))
+        path, version = folder / "transfer.json", transfer.provenance.hptransfer
+        yield from _edited(path, "evidence/edited-verdict", version, lambda: rejudged_fields(loaded, tuned, transfer))
 
 
-def _edited(path: Path, code: str, compare: Any) -> Iterator[Finding]:
+def _edited(path: Path, code: str, version: str, compare: Callable[[], list[Difference]]) -> Iterator[Finding]:
+    """What differs: facts are edited, or judged otherwise by now; words alone may be another version's."""
     rule = f"what {path.name} says must follow from the trials that it carries"
     try:
-        found: list[Difference] = compare()
+        found = compare()
     except (HptransferError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
         said = error.findings[0].received or error.findings[0].rule if isinstance(error, HptransferError) else error
         yield Finding(rule, f"nothing follows from them: {said}", _AS_WRITTEN, Place(str(path)), code)
         return
-    if found:
-        more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
-        shown = "; ".join(map(str, sorted(found, key=_weight)[:_MOST_NAMED]))
+    if not found:
+        return
+    by_another = version != tool_version()
+    if by_another and all(each.in_words for each in found):
+        fields = ", ".join(each.field for each in found[:_MOST_NAMED])
+        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        received = f"{fields}{more} in other words; by what it says, hptransfer {version} wrote it"
+        hint = "read the sentences that `hptransfer check` prints, or write the file anew: finished trials are reused"
+        yield Finding(
+            f"{path.name} is worded by this version", received, hint, Place(str(path)), "evidence/other-words"
+        )
+        return
+    more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
+    shown = "; ".join(map(str, sorted(found, key=_weight)[:_MOST_NAMED]))
+    if not by_another:
         yield Finding(rule, f"{shown}{more}", _AS_WRITTEN, Place(str(path)), code)
+        return
+    received = f"{shown}{more}; by what it says, hptransfer {version} wrote it, and this is {tool_version()}"
+    hint = f"write it anew by `hptransfer run`: finished trials are reused; where they are gone, {_AS_WRITTEN}"
+    yield Finding(rule, received, hint, Place(str(path)), code)
 
 
 def _weight(found: Difference) -> tuple[bool, int]:

@@ -141,6 +141,37 @@ def test_an_edited_verdict_fails_with_new_digests(tmp_path: Path) -> None:
     assert "evidence/edited-identity" not in found
 
 
+def _by_another_version(change: Edit) -> Edit:
+    def both(content: Any) -> None:
+        change(content)
+        content["provenance"]["hptransfer"] = "0.0.9"
+
+    return both
+
+
+def test_another_versions_words_are_a_warning(tmp_path: Path) -> None:
+    """A release that words a sentence otherwise leaves evidence valid; nothing tells its words from edited ones."""
+    kept = Kept(tmp_path)
+    kept.edit("transfer.json", _by_another_version(_set("sentence", to="It was worded otherwise then.")))
+    kept.file("target.yaml").unlink()  # which repeats the sentence
+
+    assert kept.found() == {}
+    assert "sentence in other words; by what it says, hptransfer 0.0.9" in kept.warned()["evidence/other-words"]
+    assert "evidence/other-words" in kept.found(strict=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_set("verdict", to="DRIFTS"), _set("axes", 0, "limits", to=[]), _set("axes", 0, "cost", "estimate", to=0.0)],
+)
+def test_another_versions_facts_are_errors(tmp_path: Path, change: Edit) -> None:
+    """Verdicts, numbers and what is left out are compared, whatever version the file says; both versions are named."""
+    kept = Kept(tmp_path)
+    kept.edit("transfer.json", _by_another_version(change))
+
+    assert "hptransfer 0.0.9 wrote it, and this is" in kept.found()["evidence/edited-verdict"]
+
+
 def test_edited_trials_with_their_verdict_pass_the_fit(tmp_path: Path) -> None:
     """What is documented as not shown: losses have no key of their own, so a whole consistent file cannot be told."""
     kept = Kept(tmp_path)

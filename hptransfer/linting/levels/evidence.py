@@ -17,7 +17,7 @@ from hptransfer.recipe.own_code import model_code
 from hptransfer.trials.identity import digest
 
 #: findings that leave a recipe valid, unless `--strict` is given
-_WARNINGS = ("evidence/other-environment", "evidence/forced-target")
+_WARNINGS = ("evidence/other-environment", "evidence/other-words", "evidence/forced-target")
 
 
 class EvidenceLevel:

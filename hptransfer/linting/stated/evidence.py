@@ -249,4 +249,19 @@ RULES = (
             base=None,
         ),
     ),
+    StatedRule(
+        "evidence/other-words",
+        "the sentences of evidence are those of this version",
+        "warning",
+        "evidence",
+        Explanation(
+            "HPT417",
+            "A release may word a sentence otherwise, and then nothing tells its old words from edited ones; numbers "
+            "and verdicts are compared all the same. `--strict` makes it an error.",
+            "write the files anew by `hptransfer run`: finished trials are reused",
+            "the file is of version 0.2, and its sentence is not the one that this version writes",
+            "the file is of version 0.2, and its sentence is the one that this version writes",
+            base=None,
+        ),
+    ),
 )
