@@ -59,10 +59,11 @@ def test_nothing_is_expected(tmp_path: Path) -> None:
 
 def test_what_the_evidence_leaves_open(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """INCONCLUSIVE where TRANSFERS is expected ends as in `check`: 3, and not called valid."""
-    assert status(kept(tmp_path, "mup-sgd", "{verdict: TRANSFERS}")) == 3
+    assert status(kept(tmp_path, "mup-sgd", "{verdict: TRANSFERS, coordinate: FAILS}")) == 3
     said = capsys.readouterr().out
     assert "found INCONCLUSIVE: undecided" in said
     assert ": valid" not in said
+    assert "committed evidence: expect.coordinate: expected FAILS, found FAILS: met" in said
 
 
 @pytest.mark.parametrize(
