@@ -28,7 +28,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     def ask(answer: object, expect: str = "", text: str = MLP, *, trust: bool = False) -> LevelOutcome:
         loaded = load_text(tmp_path, text + (f"expect: {expect}\n" if expect else ""))
-        monkeypatch.setattr(coordinate, "run_apart", lambda function, payload, seconds: answer)
+        monkeypatch.setattr(coordinate, "run_trusted", lambda function, payload, limits: answer)
         options = ValidationOptions(("static", "coordinate"), trust=trust)
         return coordinate.LEVEL.run(Subject("recipe.yaml", loaded, options))
 

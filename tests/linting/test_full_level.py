@@ -11,6 +11,7 @@ import pytest
 
 from hptransfer.commands.validate import validate_command
 from hptransfer.linting.levels import full
+from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
 from hptransfer.recipe.load import load_recipe
 from tests.support.ladder import recipe_text
@@ -22,7 +23,7 @@ from tests.support.sessions import check_and_save, recipe_session, tune_and_writ
 def _ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of a ladder without training, in this process."""
     monkeypatch.setattr(full, "ENTRY", "tests.support.ladder:work")
-    monkeypatch.setattr(full, "run_apart", lambda function, payload, seconds: answered(**payload))
+    monkeypatch.setattr(full, "run_trusted", lambda function, payload, limits: answered(**payload))
 
 
 def answered(path: str, **options: Any) -> dict[str, Any]:
@@ -52,6 +53,15 @@ def test_as_expected(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["recipe.yaml"]
 
 
+def test_the_whole_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through the process and its JSON."""
+    monkeypatch.setattr(full, "run_trusted", run_trusted)
+    found = again(tmp_path, {"drift": -0.9}, "{verdict: DRIFTS}")
+
+    assert (found.errors, found.open, found.machine) == ((), (), ())
+    assert "expect.verdict: expected DRIFTS, found DRIFTS: met" in found.notes
+
+
 def test_not_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each expectation that is not met is an error; a verdict that nobody expects is one too."""
     missed = again(tmp_path, {"drift": -0.9}, "{verdict: TRANSFERS}")
@@ -59,7 +69,7 @@ def test_not_as_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "expected TRANSFERS, found DRIFTS: NOT met" in (missed.errors[0].received or "")
 
     said = answered(str(tmp_path / "recipe.yaml"), max_trials=None, max_flops=None, entry="tests.support.ladder:work")
-    monkeypatch.setattr(full, "run_apart", lambda function, payload, seconds: said | {"expected": []})
+    monkeypatch.setattr(full, "run_trusted", lambda function, payload, limits: said | {"expected": []})
     (error,) = again(tmp_path, {"drift": -0.9}).errors
     assert (error.code, (error.received or "")[:7]) == ("full/verdict", "DRIFTS:")
 
@@ -73,7 +83,7 @@ def test_a_budget_that_ends_is_no_answer(
     assert len(found.open) == 1
 
     said = {"refused": "budget", "rule": "the budget must suffice", "received": "5 trials", "hint": None}
-    monkeypatch.setattr(full, "run_apart", lambda function, payload, seconds: said)
+    monkeypatch.setattr(full, "run_trusted", lambda function, payload, limits: said)
     file = tmp_path / "small.yaml"
     file.write_text(MLP)
     assert validate_command([str(file)], level=["full"]) == 3
@@ -95,7 +105,7 @@ def test_against_committed_evidence(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert (error.code, error.received) == ("full/other-verdict", "DRIFTS, where TRANSFERS is committed")
 
     monkeypatch.setattr(
-        full, "run_apart", lambda function, payload, seconds: answered(**payload) | {"tuned": {"learning_rate": 0.25}}
+        full, "run_trusted", lambda function, payload, limits: answered(**payload) | {"tuned": {"learning_rate": 0.25}}
     )
     found = again(tmp_path, {"drift": -0.9}, "{verdict: DRIFTS}", runs=tmp_path / "runs")
     assert [error.code for error in found.errors] == ["full/other-verdict", "full/other-optimum"]

@@ -33,7 +33,7 @@ def outcome_of(
     """What a level says of an answer.
 
     Args:
-        answer: what `run_apart` returned for it.
+        answer: what `run_trusted` returned for it.
         subject: the recipe that was asked about.
         code: of findings that say why there is no other answer.
         read: makes the outcome of an answer that is no failure.

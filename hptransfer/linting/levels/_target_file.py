@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hptransfer.artifacts.compared import differences
+from hptransfer.artifacts.coordinate import CoordinateRecord, headline
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import Finding, Place
@@ -15,6 +16,7 @@ from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.objections import objections_to
 from hptransfer.scaling.target import build_target
+from hptransfer.verdict import Verdict
 
 #: sections that say when and with what the file was written, or that may only be registered once
 _NOT_COMPARED = ("notes", "prediction", "provenance", "verdict")
@@ -44,7 +46,7 @@ def other_target(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> Ite
         against.append(ahead.scope.sentence)
     now = build_target(loaded, target.size, tuned, evidence.transfer, against, identity, ahead)
     rule = "target.yaml must be what `scale` makes of the evidence"
-    found = list(differences(_compared(target), _compared(now)))
+    found = list(differences(_compared(_as_told_now(target, now.verdict.coordinate)), _compared(now)))
     if found:
         more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
         received = f"{'; '.join(map(str, found[:_MOST_NAMED]))}{more}"
@@ -96,8 +98,18 @@ def stale_target(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
         )
 
 
+def _as_told_now(target: TargetFile, coordinate: CoordinateRecord | None) -> TargetFile:
+    """A file of before the coordinate check's outcome was kept in it, with what its verdict says of it now."""
+    verdict = target.verdict
+    if verdict.coordinate is not None or coordinate is None or verdict.verdict not in list(Verdict):
+        return target
+    sentence = headline(Verdict(verdict.verdict), verdict.sentence, coordinate)
+    told = verdict.model_copy(update={"coordinate": coordinate, "sentence": sentence})
+    return target.model_copy(update={"verdict": told})
+
+
 def _compared(target: TargetFile) -> Mapping[str, Any]:
     content = to_document(target.document)
-    verdict = {name: content["verdict"][name] for name in ("verdict", "sentence", "axes")}
+    verdict = {name: content["verdict"][name] for name in ("verdict", "sentence", "axes", "coordinate")}
     kept = {name: value for name, value in content.items() if name not in _NOT_COMPARED}
     return kept | {"verdict": verdict, "tuned_with": content["provenance"]["tuned_with"]}

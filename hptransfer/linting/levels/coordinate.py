@@ -11,7 +11,7 @@ from hptransfer.checking.expectations import Expectation, judge_coordinate
 from hptransfer.checking.within_budget import BUDGET, check_within
 from hptransfer.errors import Finding, HptransferError
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
-from hptransfer.linting.levels._apart import run_apart
+from hptransfer.linting.levels._trusted import run_trusted, timed
 from hptransfer.linting.levels.base import LevelOutcome, Subject
 from hptransfer.statistics.slope import RowVerdict
 
@@ -42,7 +42,7 @@ class Coordinate:
         if not Path(subject.loaded.path).is_file():
             return LevelOutcome(undecided=(f"{asked}: the process that trains reads a file, not standard input",))
         payload = {"path": str(Path(subject.loaded.path).resolve()), "seconds": BUDGET}
-        answer = run_apart(f"{__name__}:confined", payload, _PATIENCE)
+        answer = run_trusted(f"{__name__}:confined", payload, timed(_PATIENCE))
         return outcome_of(answer, subject, "coordinate/not-measured", lambda said: _read(said, subject))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 
 from hptransfer.errors import Finding, HptransferError, Place
@@ -10,10 +11,12 @@ from hptransfer.evidence.files import Evidence, folder_of, read_evidence
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
 from hptransfer.evidence.stale import environment, sizes_of, stale
+from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.own_code import model_code
+from hptransfer.registry import untrusted_recipe
 from hptransfer.trials.identity import digest
 
 #: findings that leave a recipe valid, unless `--strict` is given
@@ -25,7 +28,7 @@ class EvidenceLevel:
 
     claim = (
         "its committed evidence is of the recipe, rules, code and data as they are, and its fit, verdict and target "
-        "follow from the trials that it carries; whether somebody trained those is not claimed"
+        "follow from the trials that it carries and are what it expects; whether somebody trained those is not claimed"
     )
 
     def run(self, subject: Subject) -> LevelOutcome:
@@ -41,16 +44,25 @@ class EvidenceLevel:
             return LevelOutcome(errors=evidence.unreadable)
         if evidence.tuned is None or evidence.transfer is None:
             return LevelOutcome(errors=(_none(loaded, evidence),))
-        now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
-        found = list(_findings(evidence, now))
-        undecided = list(now.undecided)
-        if not any(finding.code not in _WARNINGS for finding in found):
-            more, reason = _target(evidence, now)
-            found += more
-            undecided += reason
+        held = LevelOutcome()
+        with nullcontext() if options.trust else untrusted_recipe():
+            now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
+            found = list(_findings(evidence, now))
+            undecided = list(now.undecided)
+            if not _faulty(found):
+                more, reason = _target(evidence, now)
+                found += more
+                undecided += reason
+            if not _faulty(found):  # what was edited, or is of another recipe, says nothing of what this one gives
+                held = held_to(now.loaded, evidence, _unread(now))
         errors = [each for each in found if options.strict or each.code not in _WARNINGS]
         warnings = [each for each in found if each not in errors]
-        return LevelOutcome(tuple(errors), tuple(warnings), tuple(undecided))
+        undecided += held.undecided
+        return replace(held, errors=(*errors, *held.errors), warnings=tuple(warnings), undecided=tuple(undecided))
+
+
+def _faulty(found: Sequence[Finding]) -> bool:
+    return any(finding.code not in _WARNINGS for finding in found)
 
 
 def _none(loaded: LoadedRecipe, evidence: Evidence) -> Finding:
@@ -97,7 +109,7 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
     if named := model_code(now.loaded.recipe):
         said = " and ".join(dict.fromkeys(named.values()))
         return (), (f"whether target.yaml follows from the evidence: `scale`, which runs {said}, makes it again",)
-    if "rules" not in now.parts and now.undecided:
+    if _unread(now) is not None:
         return (), ("whether target.yaml follows from the evidence: the model was not read",)
     try:
         return list(other_target(now.loaded, evidence, digest(now.parts))), ()
@@ -105,6 +117,10 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
         finding = error.findings[0]
         place = Place(str(evidence.folder / "target.yaml"))
         return [replace(finding, place=place, code="evidence/other-target")], ()
+
+
+def _unread(now: Present) -> str | None:
+    return "the model was not read" if "rules" not in now.parts and now.undecided else None
 
 
 LEVEL = EvidenceLevel()

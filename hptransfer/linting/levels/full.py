@@ -16,7 +16,7 @@ from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import PROCESSORS, BudgetOptions
 from hptransfer.errors import Finding, HptransferError, Place, UsageError, printable
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
-from hptransfer.linting.levels._apart import run_apart
+from hptransfer.linting.levels._trusted import UNTIMED, run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject
 from hptransfer.trials.messages import ENTRY
 from hptransfer.tuning.tune import tune
@@ -48,7 +48,7 @@ class Full:
             "entry": ENTRY,
         }
         # the recipe's budget limits it: no time is right for every recipe
-        answer = run_apart(f"{__name__}:confined", payload, None)
+        answer = run_trusted(f"{__name__}:confined", payload, UNTIMED)
         return outcome_of(answer, subject, "full/no-answer", lambda said: _read(said, subject))
 
 

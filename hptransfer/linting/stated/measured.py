@@ -106,9 +106,9 @@ RULES = (
     ),
     StatedRule(
         "expect/not-met",
-        "a recipe that is run again gives what it expects",
+        "a recipe's committed evidence gives what it expects, and so does the recipe when `full` runs it again",
         "error",
-        "full",
+        "evidence",
         Explanation(
             "HPT560",
             "What the recipe is held to is not found any more.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hptransfer.linting.base import StatedRule
 from hptransfer.recipe.rule_text import Explanation
 
-_ALONE = "build the model by itself first, at the smallest and at the largest size of the recipe"
+_ALONE = "build the model and train a few steps by itself first, at the smallest and at the largest size"
 _BUILT = "def build(width, depth): return torch.nn.Linear(width, width)"
 
 RULES = (
@@ -13,7 +13,7 @@ RULES = (
         "trust/time",
         "code that a recipe names answers within its time",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT960",
             "What does not end leaves a CI job waiting, and everything else about the recipe unsaid.",
@@ -27,7 +27,7 @@ RULES = (
         "trust/process",
         "code that a recipe names answers, and does not end its process",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT961",
             "An end by itself or by a signal answers nothing about the model.",
@@ -41,7 +41,7 @@ RULES = (
         "trust/memory",
         "code that a recipe names stays within the memory that it is given",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT962",
             "Without a limit the machine, and what else runs on it, would go down with it.",
@@ -55,7 +55,7 @@ RULES = (
         "trust/processes",
         "code that a recipe names starts few processes",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT963",
             "Processes that start processes leave a machine on which nothing else can be started.",
@@ -69,7 +69,7 @@ RULES = (
         "trust/output",
         "code that a recipe names prints little",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT964",
             "A flood of output fills the log of a CI job, and hides what else is said of the recipe.",
@@ -83,7 +83,7 @@ RULES = (
         "trust/answer",
         "the answer of the process that runs a recipe's code is short",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT965",
             "It is read into memory here, and it is the recipe's code that writes it.",
