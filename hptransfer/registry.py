@@ -13,9 +13,10 @@ import pkgutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -132,6 +133,7 @@ def imported(what: str, reference: str) -> Any:
 
 
 def _found(what: str, name: str, module: str, attribute: str) -> Any:
+    require_trusted(name)
     try:
         with current_folder_first():
             return getattr(import_module(module), attribute)
@@ -206,6 +208,15 @@ def current_folder_first() -> Iterator[None]:
         sys.path[:] = before
 
 
+#: folders that `look_in` added to Python's places
+_RECIPES_FOLDERS: set[str] = set()
+
+
+def places_without_recipes() -> list[str]:
+    """Where Python looks for modules, but for folders of recipes: one recipe's module must not stand for another's."""
+    return [place for place in sys.path if place not in _RECIPES_FOLDERS]
+
+
 def look_in(folder: Path) -> None:
     """Lets modules be imported from a recipe's folder, after every other place; nothing that is installed is hidden.
 
@@ -213,16 +224,60 @@ def look_in(folder: Path) -> None:
         folder: the recipe's; only commands that run its code call this.
     """
     place = str(folder)
-    if place not in sys.path:
+    if _RUNS_CODE.get() and place not in sys.path:
         sys.path.append(place)
+        _RECIPES_FOLDERS.add(place)
+
+
+#: whether code that a recipe names, or that lies beside it, may run
+_RUNS_CODE = ContextVar("runs_code", default=True)
+
+
+@contextmanager
+def untrusted_recipe() -> Iterator[None]:
+    """In it no code that a recipe names is imported, and no module is looked for beside the recipe."""
+    before = _RUNS_CODE.set(False)
+    try:
+        yield
+    finally:
+        _RUNS_CODE.reset(before)
+
+
+def may_run() -> bool:
+    """Whether code that a recipe names may run here."""
+    return _RUNS_CODE.get()
+
+
+def require_trusted(reference: str) -> None:
+    """Nothing that a recipe names runs where the recipe is not trusted.
+
+    Args:
+        reference: `module:attribute` that would be imported.
+
+    Raises:
+        UsageError: the recipe is not trusted.
+    """
+    if not _RUNS_CODE.get():
+        raise UsageError(
+            "code that a recipe names must be trusted to run",
+            received=reference,
+            hint="`hptransfer validate --trust` runs it, in a process of its own",
+        )
 
 
 def _entry_points(group: str | None) -> tuple[EntryPoint, ...]:
     """Those of a group; none where there is no group."""
     if group is None:
         return ()
+    return _installed(group, tuple(sys.path))
+
+
+@lru_cache(maxsize=64)
+def _installed(group: str, path: tuple[str, ...]) -> tuple[EntryPoint, ...]:
+    """A group's entry points of all packages on a path; to find them a file of each package is read."""
     from importlib.metadata import entry_points  # slow to import, and help needs none
 
+    del path  # packages are looked for on `sys.path`; it tells entries of the cache apart
     return tuple(entry_points(group=group))
 
 

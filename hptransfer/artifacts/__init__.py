@@ -14,6 +14,8 @@ yaml_keys        YAML whose mappings have each key once
 """
 
 __all__ = [
+    "carried",
+    "compared",
     "facts",
     "horizon",
     "json_data",

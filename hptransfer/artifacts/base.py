@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from hptransfer.artifacts.yaml_keys import OnceLoader
+from hptransfer.artifacts.yaml_keys import SafeLoader, yaml_content
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content, write_atomically
 
@@ -23,23 +23,29 @@ class Record(BaseModel):
     )
 
 
-class _Loader(OnceLoader):
-    """Refuses aliases: no command writes them, and a few nested ones are more data than fits in memory."""
+#: nodes of a file; a thousand trials have a tenth of it, and a node takes half a kilobyte of memory
+_MOST_NODES = 400_000
+#: sections within each other; libyaml's reader follows each by a call of its own
+_DEEPEST = 100
 
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """The next node of the text.
 
-        Args:
-            parent: the node it lies in; None at the root.
-            index: its place in there.
+def _loaded(text: str) -> Any:
+    """YAML text as data, after a look at its events, which take no memory.
 
-        Raises:
-            YAMLError: it is an alias.
-        """
-        if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]  # of its stubs
-            raise yaml.YAMLError(f"line {mark.line + 1}: an alias (`*name`), which no command writes")
-        return super().compose_node(parent, index)
+    Raises:
+        YAMLError: it is no YAML, has an alias or a key twice, or more nodes than any file of ours.
+    """
+    depth = 0
+    for count, event in enumerate(yaml.parse(text, SafeLoader)):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            where = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
+            raise yaml.YAMLError(f"{where}an alias (`*name`), which no command writes")
+        if count > _MOST_NODES or depth > _DEEPEST:
+            raise yaml.YAMLError(
+                f"more than {_MOST_NODES:,} entries, or {_DEEPEST} in each other: no command writes that"
+            )
+    return yaml_content(text)
 
 
 class Artifact(BaseModel):
@@ -89,7 +95,7 @@ class Artifact(BaseModel):
         """
         rule = f"{path.name} must be what `{cls.WRITER}` wrote"
         try:
-            data: Any = json.loads(text) if path.suffix == ".json" else yaml.load(text, _Loader)  # noqa: S506 - a safe one
+            data: Any = json.loads(text) if path.suffix == ".json" else _loaded(text)
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             raise UsageError(rule, received=f"{path}: {str(error).splitlines()[0][:200]}") from None
         found = data.get("format") if isinstance(data, dict) else None

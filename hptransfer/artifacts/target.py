@@ -32,7 +32,7 @@ from hptransfer.artifacts.known_values import (
 )
 from hptransfer.artifacts.scope import ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
-from hptransfer.errors import UsageError
+from hptransfer.errors import UsageError, printable
 from hptransfer.parameterization.groups import OPTIONAL_FIELDS
 from hptransfer.parameterization.roles import Role
 from hptransfer.recipe.schema import Recipe
@@ -362,6 +362,14 @@ class TargetFile(Artifact):
         """Whether a hook must multiply logits of a tied table: the factor is in no weight, and not in `forward`."""
         tied = [group for group in self.parameters if group.role == Role.TIED_EMBEDDING]
         return self.gauge == "plain" and any(group.multiplier != 1 for group in tied)
+
+    @property
+    def caution(self) -> str | None:
+        """What whoever trains by a forced file must know, one sentence; None for others."""
+        if not self.verdict.forced:
+            return None
+        reasons = printable("; ".join(self.verdict.objections))
+        return f"FORCED: it was written although the evidence does not support it: {reasons}"
 
     @property
     def document(self) -> dict[str, Any]:

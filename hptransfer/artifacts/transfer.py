@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field
 
 from hptransfer.artifacts.base import Artifact, Record
+from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.scope import IntervalRecord, ScopeRecord, with_standings
 from hptransfer.artifacts.spent import Spent
@@ -307,6 +308,8 @@ class TransferFile(Artifact):
     adaptive: AdaptiveRecord
     provenance: CheckProvenance
     spent: Spent
+    evidence: Carried | None = None
+    """the trials, from which all of this can be computed; null: written by an earlier version"""
 
     @classmethod
     def upgraded(cls, data: dict[str, Any]) -> dict[str, Any]:
@@ -330,6 +333,7 @@ class TransferFile(Artifact):
         provenance: Mapping[str, object],
         spent: Spent,
         target: TargetReport | None = None,
+        evidence: Carried | None = None,
     ) -> Self:
         """The content for a judgement.
 
@@ -343,6 +347,7 @@ class TransferFile(Artifact):
             provenance: versions, data and sums over trials, with the fields of `CheckProvenance`.
             spent: what finished trials cost, search and check together.
             target: the judgement of the recipe's target; None where there is none.
+            evidence: the trials and what they share; None where they are not known.
         """
         first = report.axes[0]
         content = {
@@ -366,6 +371,7 @@ class TransferFile(Artifact):
             "adaptive": adaptive,
             "provenance": provenance,
             "spent": spent.model_dump(mode="json"),
+            "evidence": None if evidence is None else evidence.model_dump(mode="json"),
         }
         # through JSON text, because pydantic's strict mode takes a list for a tuple there and nowhere else
         return cls.model_validate_json(json.dumps(to_document(content)))
@@ -374,6 +380,13 @@ class TransferFile(Artifact):
     def document(self) -> dict[str, Any]:
         """The content as JSON-able data."""
         return self.model_dump(mode="json")
+
+    def to_json(self) -> str:
+        """The content as JSON text, with a line for each trial."""
+        content = self.document
+        evidence = content.pop("evidence")
+        text = json.dumps(content, indent=2, allow_nan=False)
+        return f'{text[:-2]},\n  "evidence": {_evidence_text(evidence)}\n}}\n'
 
 
 def read_transfer(path: Path) -> TransferFile | None:
@@ -389,6 +402,25 @@ def read_transfer(path: Path) -> TransferFile | None:
         return TransferFile.read(path, missing=FileNotFoundError)
     except FileNotFoundError:
         return None
+
+
+def _evidence_text(evidence: dict[str, Any] | None) -> str:
+    """The section `evidence`, a line for each of its parts, of what determined trials, and for each trial."""
+    if evidence is None:
+        return "null"
+    identity = (f"      {_pair(name, part)}" for name, part in evidence["identity"].items())
+    parts = [f'    "identity": {{\n{_LINE.join(identity)}\n    }}']
+    parts += [f"    {_pair(name, part)}" for name, part in evidence.items() if name not in ("identity", "trials")]
+    trials = (f"      {json.dumps(each, allow_nan=False)}" for each in evidence["trials"])
+    parts.append(f'    "trials": [\n{_LINE.join(trials)}\n    ]')
+    return f"{{\n{_LINE.join(parts)}\n  }}"
+
+
+_LINE = ",\n"
+
+
+def _pair(name: str, part: Any) -> str:
+    return f"{json.dumps(name)}: {json.dumps(part, allow_nan=False)}"
 
 
 def _overall(name: str, axes: Sequence[AxisReport]) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -11,6 +12,7 @@ from pydantic import Field, field_serializer, field_validator
 from pydantic_core import PydanticCustomError
 
 from hptransfer.artifacts.base import Artifact, Record
+from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
 from hptransfer.files import write_atomically
@@ -24,6 +26,7 @@ _HEADER = """\
 # intervals: 95%, null at an end that the search leaves open; plateaus: within `plateau_fraction` of the best
 # expected loss, the other values held; both in the hyperparameter's own unit.
 # Losses: in the unit of the recipe's loss, on its evaluation set. power.octaves: log2 of the learning rate.
+# evidence: the trials and what determined them; `hptransfer validate --level evidence` computes the rest from it.
 """
 
 NoiseSource = Literal["assumed", "measured"]
@@ -182,6 +185,8 @@ class Tuned(Artifact):
     """the sampler with every argument, seeds and Optuna's version"""
     provenance: Provenance
     """versions, data and seeds"""
+    evidence: Carried | None = None
+    """the trials, from which all of this can be computed; null: written by an earlier version"""
 
     @field_validator("hyperparameters")
     @classmethod
@@ -205,8 +210,25 @@ class Tuned(Artifact):
             UsageError: the path cannot be written.
             MachineError: the disk is full.
         """
-        body = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=120)
-        write_atomically(path, _HEADER + body)
+        content = self.model_dump(mode="json")
+        evidence = content.pop("evidence")
+        body = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
+        write_atomically(path, _HEADER + body + _evidence_text(evidence))
+
+
+def _evidence_text(evidence: dict[str, Any] | None) -> str:
+    """The section `evidence`, a line for each of its parts and for each trial."""
+    if evidence is None:
+        return "evidence: null\n"
+
+    def line(value: Any) -> str:
+        text: str = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=math.inf)
+        return text
+
+    trials = evidence.pop("trials")
+    identity = "".join(f"    {line({name: part})[1:-2]}\n" for name, part in evidence.pop("identity").items())
+    parts = "".join(f"  {line({name: part})[1:-2]}\n" for name, part in evidence.items())
+    return f"evidence:\n  identity:\n{identity}{parts}  trials:\n" + "".join(f"  - {line(each)}" for each in trials)
 
 
 def read_tuned(path: Path, recipe: str) -> Tuned:

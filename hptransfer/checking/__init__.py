@@ -19,6 +19,7 @@ __all__ = [
     "judge_coordinates",
     "judge_mechanics",
     "judge_table",
+    "rejudged",
     "result",
     "table_group",
     "table_target",

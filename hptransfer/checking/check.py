@@ -7,15 +7,16 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.checking.adaptive import AdaptiveResult, run_adaptive
+from hptransfer.checking.carried_trials import carried_by
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import chosen_diagnostics, diagnose_all, facts_of, of_stage, with_limits
 from hptransfer.checking.result import CheckListener, CheckPart, CheckResult, Expectation, evidence_of
+from hptransfer.checking.tuned_values import tuned_values
 from hptransfer.diagnostics.base import Stage
-from hptransfer.engine.flops import is_short, spent_on
+from hptransfer.engine.flops import AskedCosts, is_short, spent_on
 from hptransfer.engine.session import Session
-from hptransfer.errors import InconclusiveError, UsageError
+from hptransfer.errors import InconclusiveError
 from hptransfer.transfer.axis_facts import facts_of_report
 from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.scope import outlook_of
@@ -40,7 +41,7 @@ def check(
     """
     recipe = session.loaded.recipe
     chosen = chosen_diagnostics(recipe, diagnostics)
-    tuned = _tuned(session, name)
+    tuned = tuned_values(session, name)
     session.rehearse()
     designs = [CheckDesign(recipe, session.root, tuned, each) for each in recipe.check.checked]
     parts = _Parts([], listener)
@@ -56,14 +57,17 @@ def check(
         parts.add(found)
     parts.add(designs[0].evaluated(session.fingerprint, report, ladders[0].trials))
     values = {axis.hyperparameter: axis.transferred for axis in report.axes}
-    parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), session.costs.of_one))
+    costs = AskedCosts(session.costs.of_one)
+    parts.add(outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), costs.of))
     for found in diagnose_all(of_stage(chosen, Stage.AFTER_VERDICT), facts, session):
         parts.add(found)
     short = is_short(recipe, recipe.target_size())
     parts.add(spent_on(session.store.trials(), session.costs.of_target(), short=short))
     if recipe.expect is not None:
         parts.add(Expectation(recipe.expect.verdict, report.verdict))
-    return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs))
+    groups = {design.hyperparameter: ladder.trials for design, ladder in zip(designs, ladders, strict=True)}
+    carried = carried_by(session, groups, costs)
+    return CheckResult(report, tuple(parts.found), evidence_of(session, report, parts.found, designs, carried))
 
 
 Part = TypeVar("Part", bound=CheckPart)
@@ -82,18 +86,6 @@ class _Parts:
         if self.listener is not None:
             self.listener.part(part)
         return part
-
-
-def _tuned(session: Session, name: str) -> dict[str, float]:
-    """The tuned value of every hyperparameter, of this version of the recipe."""
-    tuned = read_tuned(session.folder.tuned, name)
-    if tuned.recipe_hash != session.loaded.hash:
-        raise UsageError(
-            "transfer is checked for values that were tuned with the same recipe",
-            received=f"{session.folder.tuned} is of another version of it",
-            hint=f"run `hptransfer tune {name}` again; trials that are still valid are reused",
-        )
-    return tuned.hyperparameters
 
 
 def _run_ladder(session: Session, design: CheckDesign, listener: CheckListener | None) -> AdaptiveResult:

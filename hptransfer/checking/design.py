@@ -23,8 +23,6 @@ from hptransfer.trials.trial import Trial, TrialState
 #: trains requests, or finds them where they were trained before
 Run = Callable[[Sequence[TrialSpec]], list[Trial]]
 
-#: octaves between the values that an adaptive check begins with
-COARSE = 1.0
 #: octaves by which one size's grid grows at a time where its optimum lies on the grid's edge
 STRETCH = 1.0
 #: how often; beyond this the optimum stays a one-sided bound and is reported as one
@@ -79,19 +77,13 @@ class CheckDesign:
         corner = () if self.corner is None else (self.corner,)
         return tuple(sorted({*corner, *(size for axis in AXES for size in self.sizes(axis))}))
 
-    @property
-    def step(self) -> int:
-        """Lattice indices between the values to begin with: an octave where the check refines by itself."""
-        check = self.recipe.check
-        return max(1, round(COARSE / check.spacing)) if check.adaptive else 1
-
     def grid(self) -> tuple[int, ...]:
         """Lattice indices k of the values 2^(k * spacing) within `octaves` of the tuned value, to begin with."""
         check, centre = self.recipe.check, log_coordinate(self.hyperparameter, self.tuned[self.hyperparameter])
-        unit = self.step * check.spacing
+        unit = check.first_step * check.spacing
         low = math.ceil((centre - check.octaves) / unit - 1e-9)
         high = math.floor((centre + check.octaves) / unit + 1e-9)
-        return self.valid_indices([self.step * index for index in range(low, high + 1)])
+        return self.valid_indices([check.first_step * index for index in range(low, high + 1)])
 
     def valid_indices(self, indices: Iterable[int]) -> tuple[int, ...]:
         """Those lattice indices that are values of the hyperparameter."""
@@ -170,12 +162,12 @@ def extend_grids_at_edges(design: CheckDesign, run: Run) -> list[Trial]:
     """
     grids = {size: design.grid() for size in design.all_sizes()}
     trials = run(design.first())
-    count = max(1, round(STRETCH / (design.step * design.recipe.check.spacing)))
+    count = max(1, round(STRETCH / (design.recipe.check.first_step * design.recipe.check.spacing)))
     for _ in range(MOST_STRETCHES):
         wanted: list[TrialSpec] = []
         for size, grid in grids.items():
             edge = _edge(design, [trial for trial in trials if trial.size == size])
-            new = design.valid_indices(_beyond(grid, edge, count, design.step))
+            new = design.valid_indices(_beyond(grid, edge, count, design.recipe.check.first_step))
             grids[size] = tuple(sorted((*grid, *new)))
             wanted += design.requests(size, new)
         if not wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -132,6 +132,19 @@ def diagnose_all(diagnostics: Mapping[str, Diagnostic[Any]], facts: Facts, sessi
         found = diagnose(name, diagnostic, facts, session)
         if found is not None:
             yield found
+
+
+def judged_from_trials(names: Iterable[str], facts: Facts) -> list[Diagnosed]:
+    """What this package's diagnostics say that measure nothing and are made with the verdict.
+
+    Args:
+        names: those that were asked for; others than this package's are left out, because their code would run.
+        facts: what the check knows, its trials among it.
+    """
+    wanted = {name: DIAGNOSTICS.look_up(name) for name in DIAGNOSTICS.names if name in DIAGNOSTICS.built_in}
+    asked = set(names)
+    stage = of_stage(wanted, Stage.WITH_VERDICT)
+    return [_judged(name, each, facts, ()) for name, each in stage.items() if each.always or name in asked]
 
 
 def with_limits(report: TransferReport, diagnosed: Sequence[Diagnosed], facts: Facts) -> TransferReport:

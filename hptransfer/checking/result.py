@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.checking.adaptive import AdaptiveResult
@@ -114,7 +115,11 @@ class CheckResult:
 
 
 def evidence_of(
-    session: Session, report: TransferReport, parts: Sequence[CheckPart], designs: Sequence[CheckDesign]
+    session: Session,
+    report: TransferReport,
+    parts: Sequence[CheckPart],
+    designs: Sequence[CheckDesign],
+    carried: Carried,
 ) -> TransferFile:
     """The content of `transfer.json`.
 
@@ -123,6 +128,7 @@ def evidence_of(
         report: over all hyperparameters and axes.
         parts: everything that was found, what was spent among it.
         designs: of the ladders, in the order of their results.
+        carried: the trials, and what determined them.
     """
     ladders = [part for part in parts if isinstance(part, AdaptiveResult)]
     (spent,) = (part for part in parts if isinstance(part, Spent))
@@ -137,6 +143,7 @@ def evidence_of(
         provenance=_provenance(session, ladders, evaluated),
         spent=spent,
         target=next(part.scope for part in parts if isinstance(part, Outlook)),
+        evidence=carried,
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import replace
 from typing import Annotated
 
 import typer
@@ -53,8 +52,8 @@ def plan_command(
     from rich.console import Console
 
     from hptransfer.engine.durations import with_durations
-    from hptransfer.models.planning import plan_recipe, recipe_timescales
-    from hptransfer.parameterization.decay_timescale import timescale_notes
+    from hptransfer.engine.planned import planned
+    from hptransfer.models.planning import plan_recipe
     from hptransfer.recipe.defaults import defaults
     from hptransfer.recipe.load import load_recipe
     from hptransfer.registry import look_in
@@ -69,12 +68,12 @@ def plan_command(
     shape = (width or loaded.recipe.sizes.target.width, depth or loaded.recipe.sizes.target.depth)
     loaded = with_durations(loaded, further=[shape])
     size = loaded.recipe.target_size(width, depth)
-    values = defaults(loaded.recipe.training)
     chosen = None if gauge is None else gauge_named(gauge)
     console = Console(file=sys.stdout)
     if not console.is_terminal:
         console.width = _PIPE_WIDTH
     if diff is not None:
+        values = defaults(loaded.recipe.training)
         before, after = (plan_recipe(loaded.recipe, size, values, chosen, name) for name in diff)
         if as_json:
             print(json.dumps(diff_document(before, after), indent=2, allow_nan=False))
@@ -86,10 +85,7 @@ def plan_command(
     tuned = RunFolder(runs / loaded.recipe.name).tuned
     if tuned.exists():
         print(describe_tuned(tuned, recipe, target_options(runs, width=width, depth=depth)), file=sys.stderr)
-    result = plan_recipe(loaded.recipe, size, values, chosen)
-    held = loaded.recipe.parameterization.decay_timescale == "held"
-    timescales = timescale_notes(recipe_timescales(loaded.recipe, result, values), held=held)
-    result = replace(result, notes=(*result.notes, *timescales))
+    result = planned(loaded, size, chosen)
     if as_json:
         print(json.dumps(plan_document(result, full=full), indent=2, allow_nan=False))
     elif as_markdown:

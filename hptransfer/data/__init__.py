@@ -4,4 +4,4 @@ base  what a data source is; reads whatever a recipe's `data` section names
 text  the user's own files: `data.kind: text`
 """
 
-__all__ = ["base", "python", "text", "tokens"]
+__all__ = ["_files", "base", "python", "text", "tokens"]

@@ -172,9 +172,7 @@ def split(texts: Mapping[str, bytes], validation_fraction: float) -> tuple[bytes
         UsageError: a single file with fewer than two bytes.
     """
     if len(texts) > 1:
-        by_hash = sorted(texts, key=lambda name: hashlib.sha256(name.encode()).digest())
-        count = min(max(1, round(validation_fraction * len(texts))), len(texts) - 1)
-        kept = set(by_hash[:count])
+        kept = held_out(texts, validation_fraction)
         return (
             _joined(text for name, text in texts.items() if name not in kept),
             _joined(text for name, text in texts.items() if name in kept),
@@ -184,8 +182,30 @@ def split(texts: Mapping[str, bytes], validation_fraction: float) -> tuple[bytes
         raise UsageError(
             "data must hold text to train on and text to validate on", received=f"{len(text)} bytes, {name}"
         )
-    cut = min(max(1, round((1 - validation_fraction) * len(text))), len(text) - 1)
+    cut = cut_at(len(text), validation_fraction)
     return text[:cut], text[cut:]
+
+
+def held_out(names: Iterable[str], validation_fraction: float) -> frozenset[str]:
+    """Which of several files validate.
+
+    Args:
+        names: of the files, at least two.
+        validation_fraction: share of the files, in (0, 1).
+    """
+    by_hash = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    count = min(max(1, round(validation_fraction * len(by_hash))), len(by_hash) - 1)
+    return frozenset(by_hash[:count])
+
+
+def cut_at(length: int, validation_fraction: float) -> int:
+    """Where a single text, or one file of tokens, is cut: what lies before trains, what lies behind validates.
+
+    Args:
+        length: of the whole, at least 2.
+        validation_fraction: share of it that validates, in (0, 1).
+    """
+    return min(max(1, round((1 - validation_fraction) * length)), length - 1)
 
 
 def _joined(texts: Iterable[bytes]) -> bytes:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from hptransfer.data._files import Patterns, files_matching
-from hptransfer.data.base import SplitTokens
+from hptransfer.data.base import SplitTokens, cut_at
 from hptransfer.errors import UsageError
 from hptransfer.recipe.sections import DataSection, refused
 
@@ -75,7 +75,7 @@ class TokenSource:
         train = _parts(files_matching(section.train, root, "train"), section)
         if section.validation is None:
             share = section.validation_fraction or SHARE
-            cuts = [min(max(1, round((1 - share) * len(part.tokens))), len(part.tokens) - 1) for part in train]
+            cuts = [cut_at(len(part.tokens), share) for part in train]
             kept = [part.between(0, cut) for part, cut in zip(train, cuts, strict=True)]
             held_out = [part.between(cut, len(part.tokens)) for part, cut in zip(train, cuts, strict=True)]
         else:
@@ -177,12 +177,28 @@ def _checked(name: str, path: Path, size: int, modified: int, dtype: str | None,
     digest = hashlib.sha256(str(tokens.itemsize).encode())
     for start in range(0, len(tokens), _CHUNK):
         piece = np.ascontiguousarray(tokens[start : start + _CHUNK])
-        if int(piece.max()) >= vocabulary:
-            position = start + int(np.argmax(piece >= vocabulary))
-            raise UsageError(
-                "every token must be below `data.vocabulary`",
-                received=f"{name}: token {int(tokens[position]):,} at position {position:,}, vocabulary={vocabulary:,}",
-                hint="write the size of the tokenizer that wrote the file, for example 50257 for GPT-2's",
-            )
+        require_below(name, piece, vocabulary, start)
         digest.update(piece.data)
     return digest.hexdigest()
+
+
+def require_below(name: str, tokens: NDArray[np.unsignedinteger[Any]], vocabulary: int, start: int = 0) -> None:
+    """Refuse tokens that no tokenizer of this size wrote.
+
+    Args:
+        name: of the file in messages.
+        tokens: some of its tokens, at least one.
+        vocabulary: size of the tokenizer's vocabulary.
+        start: position of the first of them in the file.
+
+    Raises:
+        UsageError: a token is not below the vocabulary.
+    """
+    if int(tokens.max()) < vocabulary:
+        return
+    first = int((tokens >= vocabulary).argmax())
+    raise UsageError(
+        "every token must be below `data.vocabulary`",
+        received=f"{name}: token {int(tokens[first]):,} at position {start + first:,}, vocabulary={vocabulary:,}",
+        hint="write the size of the tokenizer that wrote the file, for example 50257 for GPT-2's",
+    )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hptransfer.statistics.slope import RowVerdict
+from hptransfer.statistics.slope import RowVerdict, Slope
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,8 @@ class CoordinateRow:
             activations at init still fall; the tolerance is added on both sides.
         summed: of attention logits, power of size of scale times head_dim: 0 where they are divided by head_dim or
             heads do not grow, 1/2 where they are divided by the square root of a head that grows; nan for others.
+        drowned: whether the random readout's share leaves nothing of some change, so that the slope is of the whole
+            change, which may show growth and nothing else.
     """
 
     layer: str
@@ -69,6 +71,36 @@ class CoordinateRow:
     verdict: RowVerdict
     allowed: tuple[float, float] = (0.0, 0.0)
     summed: float = math.nan
+    drowned: bool = False
+
+
+def verdict_of(fitted: Slope, low: float, high: float, tolerance: float, *, drowned: bool) -> RowVerdict:
+    """The verdict of one row.
+
+    Args:
+        fitted: power of size of its change.
+        low: least slope that theory gives.
+        high: largest slope that theory gives.
+        tolerance: allowed on both sides.
+        drowned: whether the slope is of the whole change, a random readout's share included: it may show growth alone.
+    """
+    if not drowned:
+        return fitted.within(low - tolerance, high + tolerance)
+    verdict = fitted.within(-math.inf, high + tolerance)
+    return RowVerdict.INCONCLUSIVE if verdict is RowVerdict.HOLDS else verdict
+
+
+def overall(rows: Sequence[CoordinateRow], *, faulty: bool) -> RowVerdict:
+    """The verdict over all layers.
+
+    Args:
+        rows: of all layers and steps; those that are judged count.
+        faulty: whether a parameter's updates or inits miss their rule.
+    """
+    seen = {row.verdict for row in rows if row.judged}
+    if faulty or RowVerdict.FAILS in seen:
+        return RowVerdict.FAILS
+    return RowVerdict.HOLDS if seen == {RowVerdict.HOLDS} else RowVerdict.INCONCLUSIVE
 
 
 def excess_of(row: CoordinateRow) -> float:

@@ -169,6 +169,17 @@ class Diagnostic(Protocol[Report]):
         """The report as JSON-able data."""
         return to_document(report)
 
+    def again(self, document: Any) -> Any:
+        """The document with whatever in it follows from the rest, computed again; by default all of it is measured.
+
+        Args:
+            document: as `document` gave it, read back from `transfer.json`, which anybody may have edited.
+
+        Raises:
+            ValueError: it is no such document.
+        """
+        return document
+
     def limits(self, report: Report, axis: AxisReport, facts: Facts) -> tuple[str, ...]:
         """What the report says that one axis of the verdict cannot show, one sentence each; with the verdict only."""
         return ()

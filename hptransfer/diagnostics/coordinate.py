@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from hptransfer.diagnostics._coordinate_again import rejudged_coordinates
 from hptransfer.diagnostics._coordinate_report import CoordinateReport, shown
-from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, excess_of, worst
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, excess_of, overall, verdict_of, worst
 from hptransfer.diagnostics._coordinate_values import ActivationSize, judge_values
 from hptransfer.diagnostics._depth_position import Place, place_in_depth
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
@@ -125,7 +126,7 @@ def judge_coordinates(
     weights = parameter_rows(parameters, axis)
     faults = diagnose(weights, rows, axis)
     if measurements:
-        verdict = _overall(rows, faults)
+        verdict = overall(rows, faulty=bool(faults))
         faults = with_causes(faults, causes) if verdict is RowVerdict.FAILS else faults
         sentence = _sentence(rows, faults, verdict, axis, _seeds_needed(rows, len(seeds), tolerance))
     else:
@@ -203,13 +204,11 @@ def _row(
     log_size = np.log2(np.array(sorted({m.size for m in group})))
     fitted = fit_slope(changes, log_size, uneven, _precision(group, changes) if axis == "width" else None)
     high = place.high + (_settling_start(group, changes.shape, log_size) if axis == "depth" else 0.0)
-    verdict = fitted.within(place.low - tolerance, high + tolerance)
-    if axis == "width" and any(_drowned(m) for m in group):
+    drowned = axis == "width" and any(_drowned(m) for m in group)
+    if drowned:
         # the whole change has a slope still, and where it grows something learned does: a random share never grows
         whole = np.array([m.change for m in group], dtype=float).reshape(changes.shape)
         fitted = fit_slope(whole, log_size, uneven)
-        verdict = fitted.within(-math.inf, high + tolerance)
-        verdict = RowVerdict.INCONCLUSIVE if verdict is RowVerdict.HOLDS else verdict
     summed = fit_slope(np.array([m.summed or math.nan for m in group]).reshape(changes.shape), log_size)
     return CoordinateRow(
         *key,
@@ -218,9 +217,10 @@ def _row(
         largest_pair=fitted.largest_pair,
         asymptotic=fitted.asymptotic,
         judged=place.judged,
-        verdict=verdict,
+        verdict=verdict_of(fitted, place.low, high, tolerance, drowned=drowned),
         allowed=(place.low, high),
         summed=summed.estimate,
+        drowned=drowned,
     )
 
 
@@ -250,13 +250,6 @@ def _settling_start(group: list[Measurement], shape: tuple[int, ...], log_size: 
 def _drowned(m: Measurement) -> bool:
     """Whether the random readout's share leaves nothing of the change: the rest cannot be distinguished from noise."""
     return m.change is not None and m.random is not None and 0 < m.change <= m.random
-
-
-def _overall(rows: Sequence[CoordinateRow], faults: Sequence[Fault]) -> RowVerdict:
-    seen = {row.verdict for row in rows if row.judged}
-    if faults or RowVerdict.FAILS in seen:
-        return RowVerdict.FAILS
-    return RowVerdict.HOLDS if seen == {RowVerdict.HOLDS} else RowVerdict.INCONCLUSIVE
 
 
 def _seeds_needed(rows: Sequence[CoordinateRow], seeds: int, tolerance: float) -> int | None:
@@ -356,6 +349,10 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
             parameters=[parameter for run in runs for parameter in read_parameters(run, axis, beside)],
             causes=causes,
         )
+
+    def again(self, document: Any) -> Any:
+        """Verdicts of rows, of parameters and over all, as the slopes in the document have them."""
+        return rejudged_coordinates(document)
 
     def show(self, report: tuple[CoordinateReport, ...]) -> Iterator[Shown]:
         """Per axis a table of slopes, parameters whose updates miss their rule, and the outcome."""

@@ -7,6 +7,7 @@ scheduler          `run_requests`: reuses what is finished, trains what is missi
 identity           the identity of a recipe's trials, from its rules, code and data
 measurement_cache  measurements that are no trials, made once
 flops              FLOPs by size, and what was spent
+planned            the plan of a recipe at a size, and why there is none at one of its sizes
 forecast           what a command would take, from short real timings
 process_launch     how many processes train a trial; workers that start early
 run_lookup         from a recipe or a run folder to both
@@ -24,6 +25,7 @@ __all__ = [
     "new_recipe",
     "open_session",
     "options",
+    "planned",
     "process_launch",
     "readings",
     "rehearsal",

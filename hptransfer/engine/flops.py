@@ -6,9 +6,9 @@ import gc
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -223,3 +223,26 @@ class Costs:
         if self._prefix is None:
             self._prefix = cost_digest(self._recipe, self._root)
         return hashlib.sha256(f"{self._prefix}:{json.dumps(asdict(size))}".encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class AskedCosts:
+    """FLOPs by size, with those kept that were asked for: the judgement of the target can be computed again.
+
+    Attributes:
+        count: FLOPs of one run of a size; None where they are not known.
+        asked: what it said so far.
+    """
+
+    count: Callable[[Size], float | None]
+    asked: dict[Size, float | None] = field(default_factory=dict)
+
+    def of(self, size: Size) -> float | None:
+        """The count for one size; None where it is not known.
+
+        Args:
+            size: width, depth, batch and tokens of the run.
+        """
+        if size not in self.asked:
+            self.asked[size] = self.count(size)
+        return self.asked[size]

@@ -71,14 +71,27 @@ def identified(
 def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
     """The digest of rules, code and data as they are now, which evidence must carry to be used.
 
-    It imports torch where the run folder's cache does not have the model.
-
     Args:
         loaded: the recipe with its file.
         folder: its run folder; where the data are elsewhere, it says which they were.
 
     Returns:
         What `Session.identity.digest` is in a session of the same recipe, sha256 (hex).
+
+    Raises:
+        UsageError: as `identity_here`.
+    """
+    return identity_here(loaded, folder).digest
+
+
+def identity_here(loaded: LoadedRecipe, folder: RunFolder) -> Identity:
+    """The identity of a recipe's trials by rules, code and data as they are now.
+
+    It imports torch where the run folder's cache does not have the model.
+
+    Args:
+        loaded: the recipe with its file.
+        folder: its run folder; where the data are elsewhere, it says which they were.
 
     Raises:
         UsageError: the model or its code cannot be read, or the data are not here and the folder does not know them.
@@ -91,4 +104,4 @@ def identity_of_recipe(loaded: LoadedRecipe, folder: RunFolder) -> str:
         if snapshot is None or snapshot.recipe.data != loaded.recipe.data:
             raise
         fingerprint = snapshot.fingerprint
-    return identity_of(loaded.recipe, root, fingerprint, None, folder.readings, writable=False).digest
+    return identity_of(loaded.recipe, root, fingerprint, None, folder.readings, writable=False)

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any
 
+from hptransfer.data._files import files_matching
 from hptransfer.errors import Finding, UsageError
 from hptransfer.execution.outcome import Failure
 from hptransfer.execution.pool import TaskPool
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.own_code import step_code
 from hptransfer.recipe.registered import LOSSES
 from hptransfer.recipe.schema import Recipe
+from hptransfer.registry import may_run
 from hptransfer.trainers.base import TRAINERS
 from hptransfer.trials.messages import ENTRY, RehearsalMessage
 from hptransfer.trials.spec import TrialSpec
@@ -31,6 +34,35 @@ def needs_rehearsal(recipe: Recipe) -> bool:
         return False
     own_loss = LOSSES.reference(recipe.training.loss) is not None or recipe.training.loss != _SHIPPED_LOSS
     return own_loss or recipe.model.kind not in _SHIPPED_MODELS or recipe.data.kind not in _SHIPPED_DATA
+
+
+#: a step is taken before any worker runs where the base has at most so many parameters, and files so many bytes
+MOST_PARAMETERS, MOST_BYTES = 4_000_000, 64_000_000
+
+
+def why_no_rehearsal(loaded: LoadedRecipe) -> str | None:
+    """Why no first step is taken in a process that only checks a recipe, a clause; None where it is, or none is needed.
+
+    Args:
+        loaded: a recipe whose model can be built at its base.
+    """
+    recipe = loaded.recipe
+    own = step_code(recipe)
+    if own and not may_run():
+        return f"{', '.join(dict.fromkeys(own.values()))} runs with `--trust` only"
+    if not needs_rehearsal(recipe):
+        return None
+    from hptransfer.models.build import build_model
+
+    model = build_model(recipe.model, recipe.base_size.width, recipe.base_size.depth, "meta")
+    count = sum(parameter.numel() for parameter in model.parameters())
+    if count > MOST_PARAMETERS:
+        return f"its base has {count:,} parameters, and `shapes` takes a step of at most {MOST_PARAMETERS:,}"
+    patterns = [*getattr(recipe.data, "files", ()), *getattr(recipe.data, "train", ())]
+    total = sum(path.stat().st_size for path in files_matching(patterns, loaded.root, "files").values())
+    if total > MOST_BYTES:
+        return f"its data have {total:,} bytes, and `shapes` reads at most {MOST_BYTES:,}"
+    return None
 
 
 def rehearsal_findings(

@@ -14,6 +14,7 @@ from hptransfer.errors import Finding, Place, UsageError
 from hptransfer.files import bounded_content
 from hptransfer.handover.manifest import read_manifest
 from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignFramework, ForeignRule, recognised
+from hptransfer.linting.ignores import Excused
 from hptransfer.linting.levels.base import LevelOutcome
 from hptransfer.linting.planned import Planned
 from hptransfer.linting.reading.files import read_foreign
@@ -62,7 +63,7 @@ class FileLint:
     noun = "file"
     #: nothing here is asked in parts, and no comment of such a file is read
     skipped: ClassVar[tuple[str, ...]] = ()
-    suppressed: ClassVar[tuple[Finding, ...]] = ()
+    excused: ClassVar[tuple[Excused, ...]] = ()
 
     @property
     def unreadable(self) -> tuple[Finding, ...]:

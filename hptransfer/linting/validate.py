@@ -58,11 +58,6 @@ class Validation:
         return (*(each for _, outcome in self.outcomes for each in outcome.warnings), *self.unused)
 
     @property
-    def suppressed(self) -> tuple[Finding, ...]:
-        """What comments of the recipe excuse; no errors and no warnings."""
-        return tuple(each.finding for each in self.excused)
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What each level did not decide, and what else a reader must know."""
         found = []

@@ -17,6 +17,7 @@ __all__ = [
     "base_shapes",
     "build",
     "config_families",
+    "config_keys",
     "config_multipliers",
     "configuration",
     "first_run",

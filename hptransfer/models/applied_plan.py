@@ -7,6 +7,7 @@ nothing.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -260,14 +261,16 @@ class AppliedPlan:
             The norm before clipping.
 
         Raises:
-            UsageError: names or shapes differ from the plan's, or the plan was read from a file, which has no
-                multipliers, and no sizes of gradients.
+            UsageError: names or shapes differ from the plan's, or its file has no sizes of gradients and needs them.
         """
         scaled = self.training is not None and self.training.clip_norm == "scaled"
-        if not scaled:
-            _ = self.whole_plan  # a file has no multipliers
+
+        def moved(name: str, group: ParameterGroup) -> float:
+            # of a plan that was read from a file the rows say what was moved out of `forward`
+            return self.multipliers.get(name, 1.0) if self.plan is not None else group.absorbed or 1.0
+
         gradients = [
-            (tensor.grad, 1 / _expected_gradient(group) if scaled else self.multipliers.get(name, 1.0))
+            (tensor.grad, 1 / _expected_gradient(group) if scaled else moved(name, group))
             for name, tensor, group in self._match(module)
             if tensor.grad is not None
         ]
@@ -354,6 +357,9 @@ def load_plan(path: str | Path) -> AppliedPlan:
     Returns:
         The plan; `init_(module)` and `param_groups(module)` apply it.
 
+    Warns:
+        UserWarning: the evidence did not support the target when it was written, and `--force` was given.
+
     Raises:
         UsageError: the file cannot be read, or is not a target's.
     """
@@ -368,7 +374,10 @@ def load_plan(path: str | Path) -> AppliedPlan:
             muon_scale=plan.muon_scale,
             gauge=plan.gauge,
         )
-    return AppliedPlan.from_target(TargetFile.read(Path(path), missing=lambda: _missing(path)))
+    target = TargetFile.read(Path(path), missing=lambda: _missing(path))
+    if target.caution is not None:
+        warnings.warn(f"{Path(path).name}: {target.caution}", stacklevel=2)
+    return AppliedPlan.from_target(target)
 
 
 def _missing(path: str | Path) -> UsageError:

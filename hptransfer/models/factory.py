@@ -15,7 +15,7 @@ from torch import nn
 from hptransfer.errors import HptransferError, UsageError
 from hptransfer.recipe.model_sections import FactoryModel
 from hptransfer.recipe.size_names import nearest
-from hptransfer.registry import current_folder_first, look_in, written_as_file
+from hptransfer.registry import current_folder_first, look_in, require_trusted, written_as_file
 from hptransfer.user_code import described_error
 
 _BUILDS = "the factory must build a model at every size"
@@ -36,6 +36,7 @@ def load_function(reference: str) -> Callable[..., nn.Module]:
         raise UsageError(
             "a factory must be written `module:function`", received=reference, hint="for example my_model:build"
         )
+    require_trusted(reference)
     look_in(Path.cwd())
     with current_folder_first():
         try:

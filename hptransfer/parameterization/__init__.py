@@ -8,6 +8,7 @@ rules             what a rule is, and the named choices where published rules di
 tables            the published rules, one module per paper
 gauge             where multipliers live: in `forward`, or in init and optimizer
 plan              `plan(...) -> Plan`, made of `plan_parameter`, `batch_and_duration` and `notes`
+option_faults     options that no plan could follow, before a model is read
 role_multipliers  which parameters each tuned constant concerns
 groups            rows of a plan under one pattern of names, and as Markdown
 applied_rules     a model's rules as exact exponents, without the size: what identifies a trial
@@ -15,12 +16,14 @@ applied_rules     a model's rules as exact exponents, without the size: what ide
 
 __all__ = [
     "applied_rules",
+    "batch_and_duration",
     "decay_timescale",
     "gauge",
     "gradient_size",
     "groups",
     "moved_multiplier",
     "notes",
+    "option_faults",
     "parameter_count",
     "plan",
     "plan_parameter",

@@ -30,6 +30,7 @@ __all__ = [
     "model_draft",
     "model_sections",
     "objective",
+    "own_code",
     "placeholders",
     "quantities",
     "registered",

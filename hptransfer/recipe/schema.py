@@ -258,6 +258,11 @@ class Check(Section):
         """Every hyperparameter that is checked, at least one."""
         return self.hyperparameters or (self.hyperparameter,)
 
+    @property
+    def first_step(self) -> int:
+        """Values of the lattice from one that a check begins with to the next: an octave where it refines by itself."""
+        return max(1, round(1 / self.spacing)) if self.adaptive else 1
+
 
 class Budget(Section):
     """What may be spent; options of `tune`, `check` and `run` override it.

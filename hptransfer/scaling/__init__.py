@@ -4,4 +4,4 @@ scale   `scale(loaded, folder, ...)`: the target and its exports, or a refusal; 
 verify  a finished run against the registered prediction
 """
 
-__all__ = ["groups", "objections", "registering", "scale", "verify", "verify_export"]
+__all__ = ["ahead", "groups", "objections", "registering", "scale", "target", "verify", "verify_export"]

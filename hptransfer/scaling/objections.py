@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
-from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
+from hptransfer.evidence.recomputed import other_values
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.schema import Recipe
 from hptransfer.scaling.horizon import objections_of_check
@@ -20,7 +20,12 @@ from hptransfer.verdict import Verdict
 
 
 def objections_to(
-    loaded: LoadedRecipe, tuned: Tuned, checked: TransferFile | None, identity: str, ahead: Outlook
+    loaded: LoadedRecipe,
+    tuned: Tuned,
+    checked: TransferFile | None,
+    identity: str,
+    ahead: Outlook,
+    changed: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Iterator[str]:
     """Why the target should not be written; none when the check supports it.
 
@@ -30,11 +35,16 @@ def objections_to(
         checked: the content of `transfer.json`; None without a check.
         identity: sha256 (hex) of the rules, code and data that hold now.
         ahead: what the check says of the target.
+        changed: "tuned.yaml" and "transfer.json" -> what changed since each was written, where that is known.
     """
+
+    def named(file: str) -> str:
+        return f" ({'; '.join(changed[file])})" if changed.get(file) else ""
+
     if tuned.recipe_hash != loaded.hash:
         yield "the hyperparameters were tuned with another version of the recipe"
     elif tuned.identity != identity:
-        yield "the hyperparameters were tuned under other rules, code or data"
+        yield f"the hyperparameters were tuned under other rules, code or data{named('tuned.yaml')}"
     if missing := [name for name in loaded.recipe.tune.space if name not in tuned.hyperparameters]:
         yield f"tuned.yaml lacks {', '.join(missing)}"
     if checked is None:
@@ -43,23 +53,9 @@ def objections_to(
     if checked.recipe_hash != loaded.hash:
         yield "transfer was checked with another version of the recipe"
     elif checked.identity != identity:
-        yield "transfer was checked under other rules, code or data"
-    yield from _other_values(tuned, checked)
+        yield f"transfer was checked under other rules, code or data{named('transfer.json')}"
+    yield from other_values(tuned, checked)
     yield from objections_of_check(checked, ahead)
-
-
-def _other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:
-    """Values that were tuned are those that were checked."""
-    for each in checked.hyperparameters:
-        # a check compares averages by their horizon, 1 / (1 - beta)
-        name = next((name for name in NAMES if each.hyperparameter in (name, log_name(name))), None)
-        value = None if name is None else tuned.hyperparameters.get(name)
-        if name is None or value is None:
-            yield f"transfer was checked for {each.hyperparameter}, which tuned.yaml does not have"
-            continue
-        carried = value if each.hyperparameter == name else 2.0 ** log_coordinate(name, value)
-        if not math.isclose(carried, each.transferred, rel_tol=1e-9):
-            yield f"transfer was checked at {each.hyperparameter} {each.transferred:.6g}, but {carried:.6g} is tuned"
 
 
 def refuse(

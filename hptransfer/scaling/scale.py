@@ -10,7 +10,8 @@ from typing import Literal
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
-from hptransfer.engine.identity import identity_of_recipe
+from hptransfer.engine.identity import identity_here
+from hptransfer.evidence.objections import weigh
 from hptransfer.export.base import export_target, exporter_named
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.scaling.ahead import look_ahead
@@ -82,14 +83,22 @@ def scale(
     gauges = {wanted: exporter_named(wanted).gauge for wanted in formats}
     tuned = read_tuned(folder.tuned, name)
     checked = read_transfer(folder.transfer)
-    identity = identity_of_recipe(loaded, folder)
+    present = identity_here(loaded, folder)
+    identity = present.digest
     ahead = look_ahead(loaded.recipe, loaded.root, size, checked, use)
-    objections = tuple(objections_to(loaded, tuned, checked, identity, ahead))
+    weighed = weigh(loaded, folder.path, tuned, checked, present)
+    against = objections_to(loaded, tuned, checked, identity, ahead, weighed.changed)
+    objections = (*against, *weighed.contradictions)
     if objections and not force:
         refuse(objections, checked, name, ahead, given)
     if force and not ahead.settled and ahead.scope is not None:
         objections = (*objections, ahead.scope.sentence)
     target = build_target(loaded, size, tuned, checked, objections, identity, ahead)
+    if bare := weighed.without_trials:
+        said = (
+            f"{' and '.join(bare)} carry no trials (an earlier version wrote them), so nothing in them was recomputed"
+        )
+        target = target.model_copy(update={"notes": (*target.notes, said)})
     target = as_registered(target, path or folder.target)
     text = export_target("hptransfer", target)["target.yaml"]
     exports = {

@@ -16,7 +16,7 @@ from hptransfer.errors import UsageError
 from hptransfer.provenance import versions
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.trainer_sections import FunctionTrainer
-from hptransfer.registry import current_folder_first
+from hptransfer.registry import current_folder_first, require_trusted
 from hptransfer.trainers._stream import DivergedError, Stream
 from hptransfer.trainers._trial_run import StoppedError, TrialRun, plain_number
 from hptransfer.trainers.base import Capabilities
@@ -105,6 +105,7 @@ def _section(recipe: Recipe) -> FunctionTrainer:
 
 
 def _imported(reference: str) -> Any:
+    require_trusted(reference)
     module, _, attribute = reference.partition(":")
     try:
         function: Any = import_module(module)

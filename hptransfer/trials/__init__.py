@@ -8,4 +8,4 @@ messages  what coordinators and workers send each other
 legacy    keys and rules of version 0.1
 """
 
-__all__ = ["code", "identity", "legacy", "messages", "run_cost", "spec", "trial"]
+__all__ = ["changed_parts", "code", "identity", "legacy", "messages", "run_cost", "spec", "trial"]

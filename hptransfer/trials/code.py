@@ -11,13 +11,13 @@ import ast
 import errno
 import hashlib
 import site
-import sys
 import sysconfig
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content, open_regular
+from hptransfer.registry import places_without_recipes
 
 _PACKAGE = __name__.partition(".")[0]
 #: bytes; a file of Python that is longer is no code that somebody wrote
@@ -104,7 +104,7 @@ def _places(folder: Path) -> list[Path]:
     excluded = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "platstdlib")]
     excluded += [Path(path).resolve() for path in (*site.getsitepackages(), site.getusersitepackages())]
     places: dict[Path, None] = {}
-    for entry in (Path.cwd(), *map(Path, sys.path), folder):
+    for entry in (Path.cwd(), *map(Path, places_without_recipes()), folder):
         path = entry.resolve()
         if path.is_dir() and path not in excluded and not any(part in _INSTALLED for part in path.parts):
             places[path] = None

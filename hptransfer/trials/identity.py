@@ -120,7 +120,7 @@ class Identity:
     def experiment(self) -> str:
         """Sha256 (hex) of what all trials of a study share: all but size, hyperparameters and seed."""
         if self._experiment is None:
-            self._experiment = digest(self._shared())
+            self._experiment = digest(self.shared())
         return self._experiment
 
     @property
@@ -136,15 +136,8 @@ class Identity:
         """
         point = spec.point
         if point not in self._keys:
-            self._keys[point] = digest(
-                {
-                    "experiment": self.experiment,
-                    "rules": self._rules_at(spec.size),
-                    "size": _size(spec.size),
-                    "hyperparameters": _changed(spec.hyperparameters),
-                    "seed": spec.seed,
-                }
-            )
+            rules = self.rules_at(spec.size)
+            self._keys[point] = trial_key(self.experiment, rules, spec.size, spec.hyperparameters, spec.seed)
         return self._keys[point]
 
     def reading(self) -> ParameterReading:
@@ -158,7 +151,16 @@ class Identity:
             found.setdefault(name_template(parameter.name), {})[parameter.role.value] = rules
         return found
 
-    def _shared(self) -> dict[str, Any]:
+    def shared(self) -> dict[str, Any]:
+        """What all trials of a study share, JSON-able, part by part: `experiment` is its digest."""
+        shared = self.stated()
+        if self._chosen is not None:
+            rows = {_canonical(_row(*pair)) for pair in self._applied(self.reading())}
+            shared["rules"] = sorted(rows)
+        return shared
+
+    def stated(self) -> dict[str, Any]:
+        """The parts of `shared` for which the model need not be read: all but its rules."""
         recipe = self._recipe
         given = recipe.parameterization.model_dump(mode="json", exclude_defaults=True, exclude=set(_IN_RULES))
         shared: dict[str, Any] = {
@@ -175,14 +177,16 @@ class Identity:
             shared["objective"] = objective
         if self._chosen is not None:
             shared["parameterization"] = _filled(given, self._chosen)
-            rows = {_canonical(_row(*pair)) for pair in self._applied(self.reading())}
-            shared["rules"] = sorted(rows)
         if self.trainer.code:
             shared["code"] = dict(self.trainer.code)
         return shared
 
-    def _rules_at(self, size: Size) -> str:
-        """Sha256 (hex) of the rules of every parameter at a size, with their shapes; "" where there are none."""
+    def rules_at(self, size: Size) -> str:
+        """Sha256 (hex) of the rules of every parameter at a size, with their shapes; "" where there are none.
+
+        Args:
+            size: of the model; batch and tokens do not matter.
+        """
         if self._chosen is None:
             return ""
         shape = (size.width, size.depth)
@@ -201,6 +205,27 @@ class Identity:
         return [
             (each, chosen.rules_of(each, in_forward=each.name in reading.multiplied)) for each in reading.parameters
         ]
+
+
+def trial_key(experiment: str, rules: str, size: Size, hyperparameters: Mapping[str, float], seed: int) -> str:
+    """The key of a trial, sha256 (hex), from what determines it.
+
+    Args:
+        experiment: sha256 (hex) of what all trials of its study share.
+        rules: sha256 (hex) of the rules at its size, `Identity.rules_at`.
+        size: width, depth, batch and tokens of the run.
+        hyperparameters: base-size values by name.
+        seed: of initialisation and data order.
+    """
+    return digest(
+        {
+            "experiment": experiment,
+            "rules": rules,
+            "size": _size(size),
+            "hyperparameters": _changed(hyperparameters),
+            "seed": seed,
+        }
+    )
 
 
 def options_of(recipe: Recipe) -> Options:

@@ -4,4 +4,4 @@ tune      `tune(session) -> Tuned`, on `search` (all hyperparameters at once) or
 forecast  the trials that tuning wants, for forecasts and for `status`
 """
 
-__all__ = ["forecast", "tune"]
+__all__ = ["forecast", "refitted", "tune"]

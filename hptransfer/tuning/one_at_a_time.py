@@ -8,7 +8,6 @@ best learning rate moves with another one is not seen.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +22,7 @@ from hptransfer.search.space import Axis, Space
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
+from hptransfer.tuning.lines import Lines
 from hptransfer.tuning.search import MOST_RECOMMENDATIONS, Confirmed, Part, Search, search_space
 
 #: searched before all others, because their optimum depends on it most
@@ -44,6 +44,7 @@ class OneAtATime:
         self.space = search_space(self._recipe)
         self._found: dict[str, Recommendation] = {}
         self._combined: list[Trial] = []
+        self._trained: dict[str, list[Trial]] = {}
         self._settings: dict[str, Any] = {}
 
     def run(self) -> list[Trial]:
@@ -54,23 +55,25 @@ class OneAtATime:
             self._settings[axis.name] = search.settings
             finished = search.run()
             trials |= {trial.key: trial for trial in finished}
+            self._trained[axis.name] = finished
             recommendation = recommend(part.space, finished, self._recipe.check.criteria.plateau)
             if recommendation is not None:
                 self._found[axis.name] = recommendation
         last = Search(self._session, self._size, self._on_event)
-        self._combined = last.train([last.request(self.values, self.seeds.start)], Phase.SEARCH)
+        self._combined = last.train([last.request(self._joined().values, self.seeds.start)], Phase.SEARCH)
         trials |= {trial.key: trial for trial in self._combined}
         return list(trials.values())
 
     def confirm(self, searched: Sequence[Trial]) -> Confirmed:
         """Where the combination diverges with a fresh seed, the single trials of lowest loss are confirmed instead."""
         search, superseded = Search(self._session, self._size, self._on_event), list[Trial]()
-        for values, loss in self._candidates(searched)[:MOST_RECOMMENDATIONS]:
+        lines = self._joined()
+        for values, loss in lines.candidates(searched)[:MOST_RECOMMENDATIONS]:
             fresh = self.seeds.stop
             seeds = range(fresh, fresh + self._recipe.tune.confirm_seeds)
             trials = search.train([search.request(values, seed) for seed in seeds], Phase.CONFIRM)
             if all(trial.state is TrialState.COMPLETE for trial in trials):
-                return Confirmed(self._recommendation(values, loss, searched), trials, superseded)
+                return Confirmed(lines.recommendation(values, loss, searched), trials, superseded)
             superseded += trials
         raise InconclusiveError(
             "a recommendation must train with fresh seeds without diverging",
@@ -90,24 +93,16 @@ class OneAtATime:
         return {"order": "one-at-a-time", "lines": dict(self._settings)}
 
     @property
-    def values(self) -> dict[str, float]:
-        """What was best along each line, together; the recipe's own value where a line gave nothing."""
-        own = defaults(self._recipe.training)
-        return {name: self._found[name].values[name] if name in self._found else own[name] for name in self.space.names}
+    def lines(self) -> Mapping[str, Sequence[Trial]]:
+        """Finished trials of each line."""
+        return dict(self._trained)
 
     def request(self, values: Mapping[str, float], seed: int) -> TrialSpec:
         """Hyperparameters not given take the recipe's values."""
         return TrialSpec(self._recipe, self._session.root, self._size, values, seed)
 
-    def warnings(self) -> Iterator[str]:
-        """What the combination shows of interactions; a difference below the criterion of regret counts as noise."""
-        alone = min((found.loss for found in self._found.values()), default=None)
-        together = min((trial.loss for trial in self._combined), default=None)
-        if alone is not None and together is not None and together > alone * (1 + self._recipe.check.criteria.plateau):
-            yield (
-                f"the values that were best one at a time lose together ({together:.4f}, the best line alone "
-                f"{alone:.4f}): they interact, so search with `tune.order: joint`"
-            )
+    def _joined(self) -> Lines:
+        return Lines(self._recipe, self.space, dict(self._found), tuple(self._combined))
 
     def _parts(self) -> Iterator[tuple[Axis, Part]]:
         """Each line in turn; those after the first hold its axis at the tried value nearest to its optimum.
@@ -138,31 +133,3 @@ class OneAtATime:
             and axis.low <= trial.hyperparameters[axis.name] <= axis.high
         ]
         return min(tried, key=lambda at: (abs(axis.x(at) - axis.x(value)), at), default=value)
-
-    def _candidates(self, searched: Sequence[Trial]) -> list[tuple[dict[str, float], float]]:
-        """The combination first, then the single trials of lowest loss."""
-        complete = sorted(
-            (trial for trial in searched if trial.state is TrialState.COMPLETE), key=lambda t: (t.loss, t.key)
-        )
-        singles = [({name: trial.hyperparameters[name] for name in self.space.names}, trial.loss) for trial in complete]
-        together = [trial for trial in self._combined if trial.state is TrialState.COMPLETE]
-        return [*((self.values, trial.loss) for trial in together[:1]), *singles]
-
-    def _recommendation(self, values: dict[str, float], loss: float, searched: Sequence[Trial]) -> Recommendation:
-        best = min((t for t in searched if t.state is TrialState.COMPLETE), key=lambda t: (t.loss, t.key))
-        return Recommendation(
-            values=values,
-            intervals={
-                name: self._found[name].intervals[name] if name in self._found else (None, None)
-                for name in self.space.names
-            },
-            plateaus={
-                name: self._found[name].plateaus[name] if name in self._found else (values[name], values[name])
-                for name in self.space.names
-            },
-            loss=loss,
-            noise=min((found.noise for found in self._found.values() if math.isfinite(found.noise)), default=math.nan),
-            edges={name: end for found in self._found.values() for name, end in found.edges.items()},
-            best=best,
-            origin="values come from one fitted line each, at the values of the others that the recipe gives",
-        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -57,6 +57,11 @@ class SearchStrategy(Protocol):
         """The search with every argument, JSON-able."""
         ...
 
+    @property
+    def lines(self) -> Mapping[str, Sequence[Trial]]:
+        """Hyperparameter -> finished trials of its line; none where all are searched at once."""
+        ...
+
     def run(self) -> list[Trial]:
         """Trains until the total is reached.
 
@@ -88,10 +93,6 @@ class SearchStrategy(Protocol):
             values: value of each searched hyperparameter, own units; those not given take the recipe's values.
             seed: seed of initialisation and data order.
         """
-        ...
-
-    def warnings(self) -> Iterable[str]:
-        """What a reader must know of how it searched, one sentence each."""
         ...
 
 
@@ -147,6 +148,11 @@ class Search:
         """The sampler with every argument."""
         return self._rounds.settings
 
+    @property
+    def lines(self) -> Mapping[str, Sequence[Trial]]:
+        """All are searched at once."""
+        return {}
+
     def run(self) -> list[Trial]:
         """Round after round, until the total is reached."""
         total, failed = self._rounds.trials, set[str]()
@@ -189,10 +195,6 @@ class Search:
     def request(self, values: Mapping[str, float], seed: int) -> TrialSpec:
         """Hyperparameters that another part of the search decided keep their values."""
         return TrialSpec(self._recipe, self._session.root, self._size, {**self._fixed, **values}, seed)
-
-    def warnings(self) -> Iterable[str]:
-        """A joint search has nothing to add."""
-        return ()
 
     def train(self, requests: Sequence[TrialSpec], phase: Phase) -> list[Trial]:
         """Trains what is not finished.

@@ -54,6 +54,16 @@ def test_nothing_is_left_out() -> None:
     assert len(all_rules()) == len(CODES) + len(recipe_rules()) + lint + stated
 
 
+def test_every_code_in_the_sources_is_a_rule() -> None:
+    """Whoever writes a finding with a code that has no rule leaves it without number, reason and repair."""
+    rooms = [ROOT / "hptransfer" / room for room in ("evidence", "linting", "recipe", "data", "trainers")]
+    paths = [path for room in rooms for path in room.rglob("*.py") if "foreign" not in path.parts]
+    topics = "|".join(sorted({rule.code.partition("/")[0] for rule in all_rules()}))
+    written = {code for path in paths for code in re.findall(rf'"((?:{topics})/[a-z-]+)"', path.read_text("utf-8"))}
+
+    assert {code for code in written if rule_of(code) is None} == set()
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_rule_says_everything(name: str) -> None:
     """A number of its range, a reason, a repair and two examples; found by number and by code."""

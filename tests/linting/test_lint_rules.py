@@ -48,6 +48,7 @@ class TestEvidence(LintRuleConformance):
         return {
             "advice/short-ladder": edited(MLP, ("[64, 128, 256, 512]", "[64, 128]")),
             "advice/small-base": edited(MLP, ("width: 64", "width: 32"), ("[64,", "[32, 64,")),
+            "advice/no-transfer": edited(MLP, ("{width: 1024, depth: 4}", "{width: 256, depth: 2}")),
             "advice/single-seed": edited(MLP, ("tune:", "check: {seeds: 1}\ntune:")),
         }
 
@@ -68,6 +69,9 @@ class TestHyperparameters(LintRuleConformance):
             for name in ("output_multiplier", "readout_init", "readout_learning_rate")
         )
         return {
+            "recipe/betas": edited(
+                GPT, ("completep", "complete-d-p"), ("depth: 4}", "depth: 4, batch_size: 4096, tokens: 409600}")
+            ),
             "advice/no-effect": edited(MLP, ("steps: 100", "steps: 100\n  momentum: 0.5")),
             "advice/redundant": edited(MLP, ("high: 1e-1}", "high: 1e-1}" + readout)),
         }
@@ -82,9 +86,53 @@ class TestFiles(LintRuleConformance):
         return LINT_RULES.look_up("files")
 
     @pytest.fixture
+    def violations(self, tmp_path: Path) -> Mapping[str, str]:
+        """One recipe per rule, beside files that break two of them."""
+        (tmp_path / "short.txt").write_text("sixteen bytes...")
+        (tmp_path / "odd.bin").write_bytes(b"abc")
+        tokens = "{kind: tokens, train: [odd.bin], dtype: uint16, vocabulary: 256}"
+        return {
+            "recipe/no-data": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["none.txt"]}')),
+            "recipe/unusable-text": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["short.txt"]}')),
+            "recipe/unusable-tokens": edited(MLP, ("{kind: stdlib-text}", tokens)),
+        }
+
+
+class TestBudget(LintRuleConformance):
+    """The rules on budgets."""
+
+    @pytest.fixture
+    def rules(self) -> tuple[LintRule, ...]:
+        """The file's."""
+        return LINT_RULES.look_up("budget")
+
+    @pytest.fixture
     def violations(self) -> Mapping[str, str]:
         """One recipe per rule."""
-        return {"recipe/no-data": edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["none.txt"]}'))}
+        return {
+            "recipe/budget-trials": edited(MLP, ("tune:", "budget: {trials: 10}\ntune:")),
+            "recipe/budget-flops": edited(MLP, ("tune:", "budget: {flops: 1e3}\ntune:")),
+            "advice/max-trials": edited(MLP, ("tune:", "check: {adaptive: true, max_trials: 3}\ntune:")),
+        }
+
+
+class TestHuggingFace(LintRuleConformance):
+    """The rules on configurations of transformers."""
+
+    @pytest.fixture
+    def rules(self) -> tuple[LintRule, ...]:
+        """The file's."""
+        return LINT_RULES.look_up("huggingface")
+
+    @pytest.fixture
+    def violations(self) -> Mapping[str, str]:
+        """One recipe per rule."""
+        llama = "{kind: huggingface, config: llama, settings: {hidden_size: 64, "
+        return {
+            "recipe/unknown-config": edited(MLP, ("{kind: mlp}", "{kind: huggingface, config: lama, settings: {}}")),
+            "recipe/unknown-setting": edited(MLP, ("{kind: mlp}", llama + "hiden_act: silu}}")),
+            "recipe/setting-names-code": edited(MLP, ("{kind: mlp}", llama + "attn_implementation: org/kernel}}")),
+        }
 
 
 class TestModel(LintRuleConformance):
@@ -127,7 +175,15 @@ class TestCommand(LintRuleConformance):
 
 def test_every_file_of_rules_is_under_the_suite() -> None:
     """A new file needs its class above."""
-    assert set(LINT_RULES.built_in) == {"command", "evidence", "hyperparameters", "files", "model"}
+    assert set(LINT_RULES.built_in) == {
+        "budget",
+        "command",
+        "evidence",
+        "files",
+        "huggingface",
+        "hyperparameters",
+        "model",
+    }
 
 
 def test_every_code_of_the_reader_is_on_the_page() -> None:

@@ -187,7 +187,7 @@ CASES: list[tuple[str, tuple[str, str], list[str]]] = [
         ["6:38 the gauge belongs to models whose `forward` multiplies, and the built-in MLP multiplies by nothi..."],
     ),
     (
-        MLP.replace("steps: 100", "steps: 100\n  optimizer: adafactor"),
+        MLP.replace("steps: 100", "steps: 100\n  optimizer: adafactor").replace("depth: 4", "depth: 2"),
         ("{name: mup}", "{name: u-mup}"),
         ["6:14 a rule for `u-mup` with `adafactor` must have a source, and none is known | u-mup, adafactor | k..."],
     ),

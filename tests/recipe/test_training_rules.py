@@ -141,7 +141,7 @@ def test_a_searched_warmup_is_a_fraction(tmp_path: Path) -> None:
 def test_scaled_clipping_needs_sizes_of_gradients(tmp_path: Path) -> None:
     """u-muP prints none."""
     clip = (STEPS, "steps: 100\n  clip: 1.0\n  clip_norm: scaled")
-    (found,) = faults(tmp_path, edited(MLP, clip, ("{name: mup}", "{name: u-mup}")))
+    (found,) = faults(tmp_path, edited(MLP, clip, ("{name: mup}", "{name: u-mup}"), ("depth: 4", "depth: 2")))
 
     assert found.rule == "`clip_norm: scaled` needs a parameterization that says how large gradients are"
 

@@ -50,9 +50,9 @@ def one(*errors: Finding, warnings: Iterable[Finding] = (), reference: str = "a/
     return Validation(reference, None, outcomes=(("static", LevelOutcome(errors, tuple(warnings))),), **other)
 
 
-def excused(finding: Finding) -> Excused:
+def excused(finding: Finding, reason: str = "it is known") -> Excused:
     """What a comment of the recipe excuses."""
-    return Excused(finding, "warning", "it is known", Place("a/r.yaml", 1, 1))
+    return Excused(finding, "warning", reason, Place("a/r.yaml", 1, 1))
 
 
 EVERYTHING = (
@@ -74,7 +74,7 @@ def hostile(text: str) -> Validation:
     """A recipe whose name, values and messages are all the text, as far as each may be."""
     finding = Finding(f"`{text}` is no key", text, f"write {text}", Place(text, 3, 4), "recipe/unknown-key")
     outcomes = (("static", LevelOutcome((finding,), (finding,), (text,), (text,))),)
-    return Validation(text, None, outcomes=outcomes, excused=(excused(finding),))
+    return Validation(text, None, outcomes=outcomes, excused=(excused(finding, text),))
 
 
 def schema(name: str) -> Path:
@@ -311,6 +311,7 @@ def test_sarif() -> None:
         }
     ]
     assert [("suppressions" in result) for result in run["results"]] == [False] * 5 + [True]
+    assert run["results"][-1]["suppressions"] == [{"kind": "inSource", "justification": "it is known"}]
     (asked,) = run["invocations"]
     assert asked["executionSuccessful"] is False
     assert [each["message"]["text"] for each in asked["toolExecutionNotifications"]] == [

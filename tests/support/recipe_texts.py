@@ -25,6 +25,13 @@ tune:
 
 GPT = MLP.replace("{kind: mlp}", "{kind: gpt, head_dim: 16}").replace("{name: mup}", "{name: completep}")
 
+#: the same with a configuration of transformers
+LLAMA = MLP.replace(
+    "{kind: mlp}",
+    "{kind: huggingface, config: llama, settings: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, "
+    "num_attention_heads: 4, num_key_value_heads: 4, head_dim: 16, vocab_size: 256}}",
+)
+
 
 def edited(text: str, *changes: tuple[str, str]) -> str:
     """`text` with replacements, each of which must apply."""

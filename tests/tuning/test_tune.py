@@ -24,8 +24,8 @@ from hptransfer.recipe.schema import Range
 from hptransfer.search.space import Space
 from hptransfer.sizes import Size
 from hptransfer.trials.trial import Phase, Trial, TrialState
+from hptransfer.tuning.outcome import constant_warning
 from hptransfer.tuning.search import Search
-from hptransfer.tuning.tune import constant_warning
 from tests.support.landscape import recipe_text
 from tests.support.processes import wait_until_dead
 from tests.support.sessions import in_database, recipe_session, start, trainings, tune_and_write

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from hptransfer.errors import Finding, Place
@@ -12,19 +13,25 @@ from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.registry import users_code
 
 
-def run_rules(level: str, subject: Subject) -> LevelOutcome:
+def run_rules(
+    level: str, subject: Subject, around: Callable[[], AbstractContextManager[None]] | None = None
+) -> LevelOutcome:
     """What the rules of one level find, those of installed packages and of the user's own among them.
 
     Args:
         level: its name; a rule names it in `at`.
         subject: the recipe, and the user's own rules.
+        around: in what rules run, once all of them are imported; None: in nothing.
 
     Raises:
         UsageError: rules of the user's own cannot be imported, or fail.
     """
     found: dict[str, list[Finding]] = {"error": [], "warning": []}
-    for topic in (*LINT_RULES.names, *subject.options.rules):
-        for rule in LINT_RULES.look_up(topic):
+    rules = [
+        (rule, topic) for topic in (*LINT_RULES.names, *subject.options.rules) for rule in LINT_RULES.look_up(topic)
+    ]
+    with nullcontext() if around is None else around():
+        for rule, topic in rules:
             if rule.at == level:
                 found[rule.level] += _checked(rule, subject.loaded, topic)
     return LevelOutcome(tuple(found["error"]), tuple(found["warning"]))

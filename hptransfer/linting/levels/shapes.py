@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from hptransfer.engine.rehearsal import why_no_rehearsal
+from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.linting.levels._lint_rules import run_rules
-from hptransfer.linting.levels.base import LevelOutcome, Subject
-from hptransfer.recipe.model_sections import FactoryModel
+from hptransfer.linting.levels._trusted import run_trusted
+from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
+from hptransfer.recipe.load import load_recipe
+from hptransfer.recipe.model_sections import HuggingFaceModel
+from hptransfer.recipe.own_code import model_code, step_code
+from hptransfer.recipe.schema import Recipe
+from hptransfer.recipe.yaml.gate import KeyPath
+from hptransfer.registry import untrusted_recipe
 
 
 class Shapes:
@@ -18,13 +31,86 @@ class Shapes:
         Args:
             subject: a recipe that has no static error.
         """
-        model = subject.loaded.recipe.model
-        if isinstance(model, FactoryModel) and not subject.options.trust:
-            asked = (
-                f"whether {model.factory} can be built and planned: code that a recipe names runs with `--trust` only"
-            )
-            return LevelOutcome(undecided=(asked,))
-        return run_rules("shapes", subject)
+        recipe = subject.loaded.recipe
+        if subject.options.trust and step_code(recipe):
+            return _in_a_process(subject)
+        if own := model_code(recipe):
+            return LevelOutcome(undecided=(_asks_for_trust(recipe, own),))
+        return _outcome(subject)
 
 
 LEVEL = Shapes()
+
+
+def _asks_for_trust(recipe: Recipe, own: Mapping[KeyPath, str]) -> str:
+    model = recipe.model
+    what = f"huggingface {model.config}" if isinstance(model, HuggingFaceModel) else "the model"
+    named = " and ".join(f"`{'.'.join(map(str, key))}` {name}" for key, name in own.items())
+    return (
+        f"whether {what} can be built and planned: {named} is code of the recipe's own, which runs with `--trust` only"
+    )
+
+
+def _outcome(subject: Subject, *, trusted: bool = False) -> LevelOutcome:
+    """What the rules say in this process; code of the recipe's own is kept out of it unless it is trusted."""
+    outcome = run_rules("shapes", subject, around=None if trusted else untrusted_recipe)
+    if outcome.errors or subject.loaded.recipe.model.kind == "external":
+        return outcome
+    return replace(outcome, undecided=_undecided(subject, trusted=trusted))
+
+
+def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
+    try:
+        if trusted:
+            why = why_no_rehearsal(subject.loaded)
+        else:
+            with untrusted_recipe():
+                why = why_no_rehearsal(subject.loaded)
+    except HptransferError:  # said by the rules, or by `static`
+        return ()
+    return () if why is None else (f"whether a first step runs: {why} (level coordinate)",)
+
+
+def _in_a_process(subject: Subject) -> LevelOutcome:
+    payload = {"path": str(subject.loaded.path), "rules": list(subject.options.rules)}
+    said = run_trusted(f"{__name__}:confined", payload)
+    if isinstance(said, Finding):
+        return LevelOutcome(errors=(replace(said, place=subject.loaded.place(("model",))),))
+    try:
+        return _read(said, str(subject.loaded.path))
+    except (KeyError, TypeError, AttributeError):
+        rule = "code that a recipe names must leave the answer of its process alone"
+        place = subject.loaded.place(("model",))
+        return LevelOutcome(errors=(Finding(rule, "an answer of another form", None, place, "trust/process"),))
+
+
+def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What the rules say, in a process in which code of the recipe's own may run.
+
+    Args:
+        payload: "path" of the recipe, and "rules", topics of the user's own.
+
+    Returns:
+        "errors" and "warnings" as lists of findings as plain data, and "undecided" as clauses.
+    """
+    options = ValidationOptions(("static", "shapes"), trust=True, rules=tuple(payload["rules"]))
+    outcome = _outcome(Subject(payload["path"], load_recipe(Path(payload["path"])), options), trusted=True)
+    return {
+        "errors": [asdict(finding) for finding in outcome.errors],
+        "warnings": [asdict(finding) for finding in outcome.warnings],
+        "undecided": list(outcome.undecided),
+    }
+
+
+def _read(said: Mapping[str, Any], file: str) -> LevelOutcome:
+    """The answer of `confined`; every text of it may be the recipe's own code's, and it speaks of its own file only."""
+
+    def finding(data: Mapping[str, Any]) -> Finding:
+        text = {key: None if data[key] is None else str(data[key]) for key in ("rule", "received", "hint", "code")}
+        place = data["place"] or {}
+        line, column = (place.get(key) if isinstance(place.get(key), int) else None for key in ("line", "column"))
+        excerpt = tuple(str(line) for line in data["excerpt"])
+        return Finding(**{**data, **text, "place": Place(file, line, column), "excerpt": excerpt})
+
+    found = {side: tuple(finding(each) for each in said[side]) for side in ("errors", "warnings")}
+    return LevelOutcome(found["errors"], found["warnings"], tuple(str(each) for each in said["undecided"]))

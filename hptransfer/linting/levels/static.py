@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hptransfer.linting.levels._lint_rules import run_rules
+from hptransfer.linting.levels._open import left_open
 from hptransfer.linting.levels.base import LevelOutcome, Subject
 
 
@@ -17,7 +20,8 @@ class Static:
         Args:
             subject: a recipe that could be read.
         """
-        return run_rules("static", subject)
+        outcome = run_rules("static", subject)
+        return outcome if outcome.errors else replace(outcome, undecided=tuple(left_open(subject.loaded)))
 
 
 LEVEL = Static()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hptransfer.errors import Finding
+from hptransfer.errors import Finding, UsageError
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.rule_text import Explanation
@@ -24,6 +24,11 @@ def _short_ladder(loaded: LoadedRecipe) -> Iterator[Finding]:
         received = f"{low} to {high}, a factor of {high / low:.3g}"
         hint = f"add a width of {LADDER_SPAN * low} or more"
         yield Finding(rule, received, hint, loaded.place(("sizes", "widths")))
+    elif len(sizes.widths) == 2:
+        rule, received = "a ladder of widths should have at least 3 entries", f"{low} and {high}"
+        yield Finding(
+            rule, received, "add a width between: two points cannot show curvature", loaded.place(("sizes", "widths"))
+        )
     for name in (LADDERS[axis] for axis in AXES if axis != "width"):
         values: tuple[int, ...] = getattr(sizes, name)
         if len(values) == 2:
@@ -48,6 +53,30 @@ def _single_seed(loaded: LoadedRecipe) -> Iterator[Finding]:
         yield Finding(rule, str(seeds), hint, loaded.place(("check", "seeds")))
 
 
+def _no_transfer(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """A target that no axis takes beyond what is trained anyway: tuned there, or measured, not transferred."""
+    recipe = loaded.recipe
+    try:
+        target, proxy = recipe.target_size(), recipe.proxy_size
+    except UsageError:  # durations that follow parameters, which are not counted yet: the target's are more
+        return
+    reach = {axis: max((getattr(proxy, axis), *getattr(recipe.sizes, LADDERS[axis]))) for axis in AXES}
+    if any(getattr(target, axis) > reach[axis] for axis in AXES):
+        return
+    place = loaded.place(("sizes", "target"))
+    size = f"width {target.width}, depth {target.depth}"
+    if target == proxy:
+        rule, hint = (
+            "the target should be larger than the proxy",
+            "what is tuned there needs no transfer: write a larger one",
+        )
+        yield Finding(rule, f"{size}, which is the proxy's", hint, place)
+    else:
+        rule = "the target should be larger than the ladder on some axis"
+        hint = "the check trains at least as large a model: write a larger target, or end the ladder below it"
+        yield Finding(rule, f"{size}; the ladder reaches width {reach['width']}, depth {reach['depth']}", hint, place)
+
+
 RULES = (
     FunctionRule(
         "advice/short-ladder",
@@ -60,6 +89,19 @@ RULES = (
             "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128]\n  target: {width: 1024, depth: 4}",
             "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
             at="^widths",
+        ),
+    ),
+    FunctionRule(
+        "advice/no-transfer",
+        "the target is larger than everything that is trained to find it",
+        _no_transfer,
+        explanation=Explanation(
+            "HPT203",
+            "What is trained at the target's size, or above it, can be tuned there, and shows nothing about transfer.",
+            "write a larger target, or end the ladder below it",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 256, depth: 2}",
+            "sizes:\n  base: {width: 64, depth: 2}\n  widths: [64, 128, 256, 512]\n  target: {width: 1024, depth: 4}",
+            at="^target",
         ),
     ),
     FunctionRule(

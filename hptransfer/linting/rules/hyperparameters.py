@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hptransfer.errors import Finding
+from hptransfer.engine.planned import recipe_sizes
+from hptransfer.errors import Finding, UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
 from hptransfer.linting.base import FunctionRule
+from hptransfer.parameterization.batch_and_duration import optimizer_values
+from hptransfer.parameterization.tables import FAMILIES, TABLES, find_table, table_beside
+from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.registered import unread
 from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.training import NO_SUCH_PART
+from hptransfer.trials.identity import options_of
 
 #: of roles; `adam_learning_rate`, the ratio of two optimizers' rates, leaves one of them as it is
 _LEARNING_RATES = frozenset(name for name in MULTIPLIERS if name.endswith("_learning_rate")) - {"adam_learning_rate"}
@@ -40,7 +45,59 @@ def _redundant(loaded: LoadedRecipe) -> Iterator[Finding]:
             yield Finding(rule, names, f"leave `{left_out}` out: {why}", place)
 
 
+def _betas(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """Under a batch rule Adam's betas follow batch and tokens, and their linear form may leave [0, 1)."""
+    recipe = loaded.recipe
+    choice, optimizer = recipe.parameterization, recipe.training.optimizer
+    if (choice.name, FAMILIES.get(optimizer)) not in TABLES or recipe.model.kind == "external":
+        return
+    try:
+        sizes = recipe_sizes(recipe)
+    except UsageError:  # durations that follow parameters, which are not counted yet
+        return
+    table, _ = find_table(choice, optimizer)
+    given = options_of(recipe)
+    other = table_beside(table, given)
+    chosen = given.filled(table.defaults if other is None else table.defaults.filled(other.defaults))
+    for size, path in sizes.items():
+        try:
+            optimizer_values(other or table, chosen, recipe.base_size, size, defaults(recipe.training))
+        except UsageError as error:
+            (found,) = error.findings
+            hint = "write `betas: half-life` in `parameterization`: the same to first order, always in range"
+            yield Finding(found.rule, f"{found.received} at {size.label}", hint, loaded.place(path))
+            return
+
+
 RULES = (
+    FunctionRule(
+        "recipe/betas",
+        "beta1 and beta2 stay in [0, 1) at every size that the recipe names",
+        _betas,
+        level="error",
+        explanation=Explanation(
+            "HPT222",
+            "The betas follow batch and tokens under a batch rule, and their linear form leaves the range.",
+            "write `betas: half-life` in `parameterization`",
+            (
+                "model: {kind: gpt, head_dim: 16}\n"
+                "parameterization: {name: complete-d-p}\n"
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4, batch_size: 4096, tokens: 409600}"
+            ),
+            (
+                "model: {kind: gpt, head_dim: 16}\n"
+                "parameterization: {name: complete-d-p, betas: half-life}\n"
+                "sizes:\n"
+                "  base: {width: 64, depth: 2}\n"
+                "  widths: [64, 128, 256, 512]\n"
+                "  target: {width: 1024, depth: 4, batch_size: 4096, tokens: 409600}"
+            ),
+            at="^target",
+        ),
+    ),
     FunctionRule(
         "advice/no-effect",
         "what `training` sets is read by the optimizer",

@@ -1,9 +1,12 @@
-"""The model, built at base and target without memory, and its first step."""
+"""The model, built at every size without memory, and its first step."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from hptransfer.engine.durations import with_durations
+from hptransfer.engine.planned import plan_faults
+from hptransfer.engine.rehearsal import rehearsal_findings, why_no_rehearsal
 from hptransfer.errors import Finding, MachineError, UsageError
 from hptransfer.linting.base import FunctionRule
 from hptransfer.recipe.defaults import defaults
@@ -16,23 +19,15 @@ _KNOWN = "it must be known what `forward` does: factors, norms behind residual w
 
 
 def _cannot_be_planned(loaded: LoadedRecipe) -> Iterator[Finding]:
-    """What a plan of the target would ask for; where there is one, why the first step of a trial would not run."""
-    from hptransfer.engine.durations import with_durations
-    from hptransfer.engine.rehearsal import rehearsal_findings
-    from hptransfer.models.planning import plan_recipe
-
+    """What `hptransfer plan` would say of any of its sizes; where it says nothing, why a first step would not run."""
     if loaded.recipe.model.kind == "external":  # whoever trains builds it
         return
-    look_in(loaded.root)
-    try:
-        timed = with_durations(loaded)
-        recipe = timed.recipe
-        plan_recipe(recipe, recipe.target_size(), defaults(recipe.training))
-        yield from rehearsal_findings(timed)
-    except (UsageError, MachineError) as error:
-        place = loaded.place(("model",))
-        for finding in error.findings:
-            yield Finding(finding.rule, finding.received, finding.hint, place)
+    faulty = False
+    for path, finding in plan_faults(loaded):
+        faulty = True
+        yield Finding(finding.rule, finding.received, finding.hint, loaded.place(path))
+    if not faulty and why_no_rehearsal(loaded) is None:
+        yield from rehearsal_findings(with_durations(loaded))
 
 
 def _left_out(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -70,8 +65,8 @@ def _left_out(loaded: LoadedRecipe) -> Iterator[Finding]:
 RULES = (
     FunctionRule(
         "recipe/model",
-        "the model can be built at base and target, each of its parameters has a rule, and one forward and backward "
-        "pass of the recipe's own loss runs on its own data",
+        "the model can be built at base, proxy, ladder and target, each of its parameters has a rule, and, where that "
+        "is cheap, one forward and backward pass of the recipe's own loss runs on its own data",
         _cannot_be_planned,
         level="error",
         at="shapes",

@@ -99,6 +99,14 @@ def _linearization(draft: Draft) -> Iterator[Violation]:
         yield Violation(place, rule, f"{len(depths)} depths", hint, elsewhere=("sizes", "depths"))
 
 
+def _max_trials(draft: Draft) -> Iterator[Violation]:
+    check = draft.check
+    if check is not None and check.max_trials is not None and not check.adaptive:
+        rule = "`check.max_trials` limits an adaptive check; any other trains its whole grid"
+        hint = "add `adaptive: true`, or delete the line; `budget.trials` limits every command"
+        yield Violation(("check", "max_trials"), rule, f"max_trials={check.max_trials}, adaptive=false", hint)
+
+
 def _bounded(draft: Draft) -> Iterator[Violation]:
     asked = draft.check.criteria if draft.check else None
     if asked is not None and asked.cost is None and asked.deviations is None and asked.regret is None:
@@ -183,6 +191,19 @@ RULES = (
             "check: {criteria: {cost: null}}",
             "check: {criteria: {cost: null, deviations: 0.5}}",
             at="^null",
+        ),
+    ),
+    RecipeRule(
+        "recipe/max-trials",
+        "`check.max_trials` is given only where the check is adaptive",
+        _max_trials,
+        explanation=Explanation(
+            "HPT119",
+            "Any other check trains its whole grid, so the line would limit nothing.",
+            "add `adaptive: true`, or delete the line",
+            "check: {max_trials: 500}",
+            "check: {adaptive: true, max_trials: 500}",
+            at="^500",
         ),
     ),
     RecipeRule(

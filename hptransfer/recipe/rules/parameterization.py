@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.rules import ON_SPHERE
+from hptransfer.parameterization.option_faults import option_faults
+from hptransfer.parameterization.rules import ON_SPHERE, Options
 from hptransfer.parameterization.tables import ABSOLUTE, FAMILIES, MEASURED, TABLES, Parameterization, find_table
 from hptransfer.recipe.rule_text import Explanation
 from hptransfer.recipe.rules.base import Draft, RecipeRule, Violation
+from hptransfer.recipe.yaml.gate import KeyPath
 
 #: parameterizations with a residual exponent to choose
 _WITH_ALPHA = tuple(dict.fromkeys(name for (name, _), table in TABLES.items() if table.alpha is not None))
@@ -34,6 +37,22 @@ def _branches(draft: Draft) -> Iterator[Violation]:
         rule = f"{choice.name} needs residual blocks, and an mlp has none"
         hint = "write `name: mup`, or `model: {kind: gpt}`"
         yield Violation(("parameterization", "name"), rule, f"{choice.name} with mlp", hint)
+    elif choice.name in ABSOLUTE and draft.model.kind == "mlp" and draft.base is not None:
+        rule = (
+            f"{choice.name} scales residual branches with depth, and an mlp has none: every size has the base's depth"
+        )
+        for path, depth in _depths(draft):
+            if depth != draft.base.depth:
+                yield Violation(path, rule, f"{depth}, the base has {draft.base.depth}", f"write {draft.base.depth}")
+
+
+def _depths(draft: Draft) -> Iterator[tuple[KeyPath, int]]:
+    if draft.proxy is not None:
+        yield ("sizes", "proxy", "depth"), draft.proxy.depth
+    for index, depth in enumerate(draft.ladders["depth"] or ()):
+        yield ("sizes", "depths", index), depth
+    if draft.target is not None:
+        yield ("sizes", "target", "depth"), draft.target.depth
 
 
 def _combination(draft: Draft) -> Iterator[Violation]:
@@ -64,6 +83,18 @@ def _of_other_optimizers(draft: Draft) -> Iterator[Violation]:
         if getattr(choice, option) is not None and training.optimizer not in optimizers:
             rule, received = f"`{option}` belongs to {' and '.join(optimizers)} only", f"optimizer={training.optimizer}"
             yield Violation(("parameterization", option), rule, received, f"delete `{option}`")
+
+
+def _options(draft: Draft) -> Iterator[Violation]:
+    """What the tables refuse whatever the model is; those of `_of_other_optimizers` are said there."""
+    choice, training = draft.parameterization, draft.training
+    if choice is None or training is None or (choice.name, FAMILIES.get(training.optimizer)) not in TABLES:
+        return
+    given = Options(**{each.name: getattr(choice, each.name, None) for each in fields(Options)})
+    for option, found in option_faults(Parameterization(choice.name), training.optimizer, given):
+        if training.optimizer in _OPTIMIZERS_OF.get(option, [training.optimizer]):
+            hint = found.hint or f"delete `{option}`"
+            yield Violation(("parameterization", option), found.rule, found.received or "", hint)
 
 
 def _gauge(draft: Draft) -> Iterator[Violation]:
@@ -129,8 +160,16 @@ RULES = (
                 "lists the known ones."
             ),
             "choose another optimizer or parameterization of docs/parameterizations.md",
-            "training: {steps: 100, optimizer: adafactor}\nparameterization: {name: u-mup}",
-            "training: {steps: 100, optimizer: adamw}\nparameterization: {name: u-mup}",
+            (
+                "model: {kind: gpt, head_dim: 16}\n"
+                "training: {steps: 100, optimizer: adafactor}\n"
+                "parameterization: {name: u-mup}"
+            ),
+            (
+                "model: {kind: gpt, head_dim: 16}\n"
+                "training: {steps: 100, optimizer: adamw}\n"
+                "parameterization: {name: u-mup}"
+            ),
             at="^adafactor",
         ),
     ),
@@ -148,6 +187,19 @@ RULES = (
         ),
     ),
     RecipeRule(
+        "recipe/option-not-known",
+        "each option of `parameterization` is one that its tables know for the optimizer",
+        _options,
+        explanation=Explanation(
+            "HPT146",
+            "What no rule of the table reads would change nothing, or has no source.",
+            "delete the option",
+            "training: {steps: 100, optimizer: sgd}\nparameterization: {name: mup, eps: published}",
+            "training: {steps: 100, optimizer: adamw}\nparameterization: {name: mup, eps: published}",
+            at="^published",
+        ),
+    ),
+    RecipeRule(
         "recipe/own-init-at-std-1",
         "`init: own` is given only where the parameterization scales an init",
         _absolute_init,
@@ -155,8 +207,8 @@ RULES = (
             "HPT144",
             "The parameterization draws every weight at std 1, and nothing of the model's own init is left to scale.",
             "delete `init`, or write `init: rule`",
-            "parameterization: {name: u-mup, init: own}",
-            "parameterization: {name: u-mup}",
+            "model: {kind: gpt, head_dim: 16}\nparameterization: {name: u-mup, init: own}",
+            "model: {kind: gpt, head_dim: 16}\nparameterization: {name: u-mup}",
             at="^own",
         ),
     ),

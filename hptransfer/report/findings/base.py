@@ -13,6 +13,7 @@ from hptransfer.errors import Finding, printable
 from hptransfer.registry import Registry
 
 if TYPE_CHECKING:  # the command line's boundary imports this module, for every command
+    from hptransfer.linting.ignores import Excused
     from hptransfer.linting.levels.base import LevelOutcome
 
 #: characters of one message in formats that are uploaded
@@ -43,8 +44,8 @@ class Checked(Protocol):
         """Names of parts that were asked and did not run."""
 
     @property
-    def suppressed(self) -> tuple[Finding, ...]:
-        """What a comment in the file says to ignore; no error and no warning."""
+    def excused(self) -> tuple[Excused, ...]:
+        """What comments in the file say to ignore, with their reasons; no error and no warning."""
 
     @property
     def errors(self) -> tuple[Finding, ...]:

@@ -46,9 +46,11 @@ def _suite(result: Checked, root: Path) -> ET.Element:
         cases.of_level(level, outcome)
     for level in result.skipped:
         cases.add(level, "skipped", "did not run, because of the errors before")
-    for finding in result.suppressed:
-        case = cases.add(f"ignored {rule_id(finding)}", "skipped", "a comment in the file says to ignore it")
-        cases.locate(case, finding)
+    for each in result.excused:
+        case = cases.add(
+            f"ignored {rule_id(each.finding)}", "skipped", f"a comment in the file says why: {each.reason}"
+        )
+        cases.locate(case, each.finding)
     suite.set("tests", str(len(suite)))
     for element, attribute in _COUNTED.items():
         suite.set(attribute, str(len(suite.findall(f"testcase/{element}"))))

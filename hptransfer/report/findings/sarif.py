@@ -47,14 +47,18 @@ def render(results: Sequence[Checked]) -> Iterator[str]:
     root = repository_root()
     found = [("error", result.reference, finding) for result in results for finding in result.errors]
     found += [("warning", result.reference, finding) for result in results for finding in result.warnings]
-    found += [("note", result.reference, finding) for result in results for finding in result.suppressed]
+    excused = [(result.reference, each) for result in results for each in result.excused]
+    reasons = [None] * len(found) + [each.reason for _, each in excused]
+    found += [("note", reference, each.finding) for reference, each in excused]
     marks = fingerprints((_path(finding, reference, root), finding) for _, reference, finding in found)
     rules = _rules([(level, finding) for level, _, finding in found])
     places = {rule["id"]: place for place, rule in enumerate(rules)}
     kept: list[dict[str, Any]] = []
     size = _RESERVE + len(json.dumps(rules))
-    for (level, reference, finding), mark in zip(found, marks, strict=True):
+    for (level, reference, finding), mark, reason in zip(found, marks, reasons, strict=True):
         each = _result(finding, level, _location(finding, reference, root), mark, places)
+        if reason is not None:
+            each["suppressions"] = [{"kind": "inSource", "justification": printable(reason)[:_LONGEST_RULE] or "-"}]
         size += len(json.dumps(each)) + 2
         if len(kept) == MOST_RESULTS or size > MOST_BYTES:
             break  # errors come first, so what is left out is the least severe
@@ -92,7 +96,7 @@ def _result(
     finding: Finding, level: str, location: dict[str, Any], fingerprint: str, places: dict[str, int]
 ) -> dict[str, Any]:
     identifier = printable(rule_id(finding)) or "-"
-    result: dict[str, Any] = {
+    return {
         "ruleId": identifier,
         "ruleIndex": places[identifier],
         "level": level,
@@ -100,9 +104,6 @@ def _result(
         "locations": [{"physicalLocation": location}],
         "partialFingerprints": {"hptransferFinding/v1": fingerprint},
     }
-    if level == "note":
-        result["suppressions"] = [{"kind": "inSource", "justification": "a comment in the file says to ignore it"}]
-    return result
 
 
 def _file(finding: Finding, reference: str) -> str:

@@ -1,0 +1,108 @@
+"""Two records of one thing compared field by field: as they are written in a file, and as they are computed again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+#: share of a number by which another machine may compute it otherwise. Measured (docs/identity.md): fits end within
+#: 1e-5 of each other over five instruction sets of OpenBLAS, one thread or two, with numpy's own vector code on and off
+TOLERANCE = 1e-3
+#: of the fields that say that a mapping is an interval, which is known to a share of its largest end
+_INTERVAL = "estimate"
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_LONGEST = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field that differs.
+
+    Attributes:
+        field: dotted path within the file, places of a list in brackets: `axes[0].drift.low`.
+        written: what the file says.
+        again: what its trials say.
+    """
+
+    field: str
+    written: Any
+    again: Any
+
+    def __str__(self) -> str:
+        return f"{self.field} {_shown(self.written)}, computed again {_shown(self.again)}"
+
+
+def differences(written: Any, again: Any, field: str = "") -> Iterator[Difference]:
+    """Every field that differs by more than rounding, depth first.
+
+    Args:
+        written: JSON-able data of the file.
+        again: JSON-able data of the same form, computed again.
+        field: path to them, for messages.
+    """
+    if isinstance(written, Mapping) and isinstance(again, Mapping):
+        scale = _scale(again)
+        for name in {**written, **again}:
+            one, other = written.get(name), again.get(name)
+            if not (scale and _close(one, other, scale)):
+                yield from differences(one, other, f"{field}.{name}" if field else str(name))
+    elif _is_list(written) and _is_list(again) and len(written) == len(again):
+        for place, (one, other) in enumerate(zip(written, again, strict=True)):
+            yield from differences(one, other, f"{field}[{place}]")
+    elif not _same(written, again):
+        yield Difference(field, written, again)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
+def _scale(again: Mapping[str, Any]) -> float:
+    """The largest end of an interval; 0 for what is none."""
+    if _INTERVAL not in again:
+        return 0.0
+    # of what is computed, not of what is written, which anybody may have made larger
+    return max((abs(value) for value in again.values() if _is_number(value)), default=0.0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _close(one: Any, other: Any, scale: float) -> bool:
+    return _is_number(one) and _is_number(other) and abs(one - other) <= TOLERANCE * scale
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, str) and isinstance(other, str):
+        return one == other or _same_text(one, other)
+    if isinstance(one, float) or isinstance(other, float):
+        return _is_number(one) and _is_number(other) and _close(one, other, max(abs(one), abs(other), 1e-9))
+    return type(one) is type(other) and bool(one == other)
+
+
+def _same_text(one: str, other: str) -> bool:
+    """Whether texts differ in the last digits of numbers alone, where rounding may tip."""
+    if _NUMBER.sub("#", one) != _NUMBER.sub("#", other):
+        return False
+    pairs = zip(_NUMBER.findall(one), _NUMBER.findall(other), strict=True)
+    return all(a == b or abs(_value(a) - _value(b)) <= 1.5 * max(_unit(a), _unit(b)) for a, b in pairs)
+
+
+def _value(text: str) -> float:
+    return float(text.replace(",", ""))
+
+
+def _unit(text: str) -> float:
+    """What the last digit counts; of a whole number nothing, unless it is rounded itself."""
+    mantissa, _, exponent = text.lower().partition("e")
+    _, point, fraction = mantissa.partition(".")
+    return 10.0 ** (int(exponent or 0) - len(fraction)) if point or exponent else 0.0
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

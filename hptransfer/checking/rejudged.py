@@ -1,0 +1,143 @@
+"""What `transfer.json` says, computed again from the trials that it carries: nothing is trained, torch is not needed.
+
+Not computed again are the way to the trials (`adaptive`, but for its end), measurements of diagnostics other than their
+verdicts, and what only a session knows: versions, and FLOPs of the target's run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hptransfer.artifacts.carried import CarriedTrials
+from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.checking.design import CheckDesign
+from hptransfer.checking.diagnose import facts_of, judged_from_trials, with_limits
+from hptransfer.checking.evaluation import Evaluated
+from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed
+from hptransfer.engine.flops import is_short, spent_on
+from hptransfer.errors import UsageError
+from hptransfer.recipe.schema import Recipe
+from hptransfer.sizes import Size
+from hptransfer.transfer.axis_facts import facts_of_report
+from hptransfer.transfer.judge import TransferReport, combine_reports
+from hptransfer.transfer.scope import outlook_of
+from hptransfer.trials.trial import Trial, TrialState
+
+
+def rejudged(recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[str, float]) -> TransferFile | None:
+    """The content that `transfer.json` would have, were it written now from its own trials; None where it has none.
+
+    Args:
+        recipe: that was checked, with the durations of its sizes.
+        root: the recipe's folder, where data patterns start.
+        written: the content of the file.
+        tuned: base-size value of every hyperparameter, as `tune` found it.
+
+    Raises:
+        ValueError: the trials contradict themselves, or are not those of such a check.
+        UsageError: the same.
+    """
+    if written.evidence is None:
+        return None
+    read = written.evidence.read()
+    designs = [CheckDesign(recipe, root, dict(tuned), each) for each in recipe.check.checked]
+    ladders = [_ladder(read, design) for design in designs]
+    facts = facts_of(designs[0])
+    at_proxy = [trial for trial in read.trials if trial.size == facts.proxy]
+    facts = replace(facts, trials=ladders[0], searched=at_proxy)
+    reports = [design.judge(ladder) for design, ladder in zip(designs, ladders, strict=True)]
+    judged = judged_from_trials(written.diagnostics, facts)
+    report = with_limits(combine_reports(reports), judged, facts)
+    data = str(written.evidence.identity.get("data", {}).get("fingerprint", ""))
+    evaluated = designs[0].evaluated(data, report, ladders[0])
+    values = {axis.hyperparameter: axis.transferred for axis in report.axes}
+
+    def flops(size: Size) -> float | None:
+        if size not in read.costs:
+            raise ValueError(f"`costs` lacks {size.label}, which the judgement of the target asks for")
+        return read.costs[size]
+
+    outlook = outlook_of(recipe, facts_of_report(report), values, recipe.target_size(), flops)
+    short = is_short(recipe, recipe.target_size())
+    return TransferFile.of(
+        report,
+        recipe=recipe.name,
+        recipe_hash=written.recipe_hash,
+        identity=written.identity,
+        diagnostics=_diagnostics(written, judged),
+        adaptive=_adaptive(written, reports, ladders),
+        provenance=_provenance(recipe, written, ladders, evaluated) | {"data": data},
+        spent=spent_on(read.trials, written.spent.target_flops, short=short),
+        target=outlook.scope,
+        evidence=written.evidence,
+    )
+
+
+def own_diagnostics(recipe: Recipe, written: TransferFile) -> list[str]:
+    """Diagnostics that are not this package's: their code would have to run, so they are not asked again.
+
+    Args:
+        recipe: that was checked, with the durations of its sizes.
+        written: the content of `transfer.json`.
+    """
+    named = (*recipe.check.diagnostics, *written.diagnostics)
+    return [name for name in dict.fromkeys(named) if name not in DIAGNOSTICS.built_in]
+
+
+def _ladder(read: CarriedTrials, design: CheckDesign) -> list[Trial]:
+    trials = list(read.groups.get(design.hyperparameter, ()))
+    trained = {trial.size for trial in trials if trial.state is TrialState.COMPLETE}
+    missing = [size for size in design.all_sizes() if size not in trained]
+    if missing:
+        raise UsageError(
+            "a check has a trial that trained at each of the recipe's sizes",
+            received=f"none at {missing[0].label} for {design.hyperparameter}",
+        )
+    return trials
+
+
+def _diagnostics(written: TransferFile, judged: Sequence[Diagnosed]) -> dict[str, Any]:
+    again = {each.name: each.document for each in judged}
+    return {name: again.get(name, _again(name, document)) for name, document in written.diagnostics.items()}
+
+
+def _again(name: str, document: Any) -> Any:
+    """The verdicts of a measured diagnostic, from what its document holds."""
+    if document is None or name not in DIAGNOSTICS.built_in:
+        return document
+    return DIAGNOSTICS.look_up(name).again(document)
+
+
+def _adaptive(
+    written: TransferFile, reports: Sequence[TransferReport], ladders: Sequence[Sequence[Trial]]
+) -> dict[str, Any]:
+    """The rounds as they are written, the last of each hyperparameter as the trials have it."""
+    content = written.adaptive.model_dump(mode="json")
+    for part, report, ladder in zip([content, *content["others"].values()], reports, ladders, strict=False):
+        if part["rounds"]:
+            snapshots = [
+                {"axis": a.axis, "drift": a.drift, "cost": a.cost, "unit": a.unit.name, "verdict": a.verdict}
+                for a in report.axes
+            ]
+            part["rounds"][-1] |= {"trials": len(ladder), "axes": snapshots, "verdict": report.verdict}
+    return content
+
+
+def _provenance(
+    recipe: Recipe, written: TransferFile, ladders: Sequence[Sequence[Trial]], evaluated: Evaluated
+) -> dict[str, Any]:
+    trials = {trial.key: trial for ladder in ladders for trial in ladder}.values()
+    return written.provenance.model_dump(mode="json") | {
+        "torch": sorted({trial.provenance.get("torch", "") for trial in trials}),
+        "evaluation": evaluated.evaluation,
+        "evaluation_error": evaluated.error,
+        "unit": evaluated.unit,
+        "seeds": recipe.check.seeds,
+        "trials": len(trials),
+        "diverged": sum(trial.state is TrialState.DIVERGED for trial in trials),
+        "flops": sum(trial.flops for trial in trials),
+        "seconds": sum(trial.seconds for trial in trials),
+    }

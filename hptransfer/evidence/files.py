@@ -1,0 +1,117 @@
+"""The files of a run folder that somebody else may have committed: regular ones, of bounded size, through no link."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.artifacts.tuned import Tuned
+from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.recipe.load import LoadedRecipe
+
+#: bytes of a file; evidence of a thousand trials has a tenth of it
+LARGEST = 8 << 20
+#: where the folder of run folders lies where nobody says
+_RUNS = "runs"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a run folder holds of a recipe's evidence.
+
+    Attributes:
+        folder: the run folder in which the files lie.
+        tuned: content of `tuned.yaml`; None where there is none, or it cannot be read.
+        transfer: content of `transfer.json`, as `tuned`.
+        target: content of `target.yaml`, as `tuned`.
+        snapshot: content of `recipe.json`, as `tuned`; only used to name what changed.
+        unreadable: why a file that is there could not be read.
+    """
+
+    folder: Path
+    tuned: Tuned | None = None
+    transfer: TransferFile | None = None
+    target: TargetFile | None = None
+    snapshot: RecipeSnapshot | None = None
+    unreadable: tuple[Finding, ...] = ()
+
+
+def folder_of(loaded: LoadedRecipe, runs: Path | None) -> Path:
+    """Where a recipe's evidence lies: below `runs`; else in `runs` here; else in `runs` beside the recipe.
+
+    Args:
+        loaded: the recipe, whose name the folder has.
+        runs: the folder of run folders that the user named; None where none was.
+    """
+    name = loaded.recipe.name
+    if runs is not None:
+        return runs / name
+    here = Path(_RUNS) / name
+    return here if os.path.lexists(here) else loaded.root / _RUNS / name
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """The artifacts of a run folder.
+
+    Args:
+        folder: a run folder; it need not exist.
+    """
+    found: dict[str, object] = {}
+    faults = []
+    kinds = {"tuned": Tuned, "transfer": TransferFile, "target": TargetFile, "snapshot": RecipeSnapshot}
+    names = {"tuned": "tuned.yaml", "transfer": "transfer.json", "target": "target.yaml", "snapshot": "recipe.json"}
+    for part, kind in kinds.items():
+        path = folder / names[part]
+        try:
+            text = _text(folder, names[part])
+            found[part] = kind.parse(text, path)  # type: ignore[attr-defined]  # all of them are artifacts
+        except FileNotFoundError:
+            continue
+        except HptransferError as error:
+            if part != "snapshot":  # it only names what changed; an older one is no fault
+                faults += [_unreadable(each.received or each.rule, path, each.hint) for each in error.findings]
+        except (OSError, ValueError) as error:
+            faults.append(_unreadable(str(error), path))
+    return Evidence(folder, unreadable=tuple(faults), **found)  # type: ignore[arg-type]  # by the kinds above
+
+
+def _unreadable(received: str, path: Path, hint: str | None = None) -> Finding:
+    return Finding(
+        f"{path.name} must be what hptransfer wrote: a regular file of at most {LARGEST >> 20} MiB, behind no link",
+        received,
+        hint or "commit the file as the command wrote it",
+        Place(str(path)),
+        "evidence/unreadable",
+    )
+
+
+def _text(folder: Path, name: str) -> str:
+    """Content of a file of the folder; neither the folder nor the file may be a link."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        directory = os.open(folder, flags | os.O_DIRECTORY)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and os.path.lexists(folder):
+            raise OSError(error.errno, f"{folder} is a link, or no folder") from None
+        raise
+    try:
+        file = os.open(name, flags | os.O_NONBLOCK, dir_fd=directory)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(error.errno, "it is a link") from None
+        raise
+    finally:
+        os.close(directory)
+    with os.fdopen(file, "rb") as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, and no regular file")
+        content = opened.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise OSError(errno.EFBIG, f"it is longer than {LARGEST:,} bytes")
+    return content.decode()

@@ -1,0 +1,143 @@
+"""What the trials of evidence say, against what the files say: keys, the fit, the verdict, and each other."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hptransfer.artifacts.compared import Difference, differences
+from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.artifacts.tuned import Tuned
+from hptransfer.checking.rejudged import own_diagnostics, rejudged
+from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.evidence.files import Evidence
+from hptransfer.evidence.stale import Written, written_files
+from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.tuning.refitted import refitted
+
+_MOST_NAMED = 4
+_AS_WRITTEN = "take the file as the command wrote it: `git log -p` shows who changed it"
+
+
+def edited_trials(evidence: Evidence) -> Iterator[Finding]:
+    """Trials whose keys are not those of their content, and files whose identity is not that of their parts.
+
+    Args:
+        evidence: what a run folder holds, as it was read.
+    """
+    for written in written_files(evidence):
+        carried = written.carried
+        if carried is None:
+            yield _without_trials(written)
+            continue
+        if carried.digest != written.identity:
+            rule = "`identity` must be the sha256 of what `evidence.identity` says"
+            received = f"{written.identity[:8]}, and its parts give {carried.digest[:8]}"
+            yield Finding(rule, received, _AS_WRITTEN, Place(str(written.path)), "evidence/edited-identity")
+            continue  # every key would differ, for this one reason
+        wrong = [place for place, line in enumerate(carried.trials) if carried.key_of(line) != line.key]
+        if wrong:
+            rule = "the key of each trial must follow from its size, values, seed and the rules, code and data"
+            places = ", ".join(f"evidence.trials[{place}]" for place in wrong[:_MOST_NAMED])
+            more = f" and {len(wrong) - _MOST_NAMED} more" if len(wrong) > _MOST_NAMED else ""
+            yield Finding(rule, f"{places}{more}", _AS_WRITTEN, Place(str(written.path)), "evidence/edited-trials")
+
+
+def _without_trials(written: Written) -> Finding:
+    return Finding(
+        f"{written.path.name} must carry its trials, so that what it says can be computed again",
+        "it carries none: an earlier version wrote it, or they were taken out",
+        "run `hptransfer run RECIPE` with this version: finished trials are reused, and both files are written anew",
+        Place(str(written.path)),
+        "evidence/without-trials",
+    )
+
+
+def edited_results(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
+    """Fields that the trials do not bear out.
+
+    Args:
+        loaded: the recipe that the evidence is of, with the durations of its sizes.
+        evidence: of it, with trials.
+    """
+    tuned, transfer, folder = evidence.tuned, evidence.transfer, evidence.folder
+    if tuned is not None and tuned.evidence is not None:
+        yield from _edited(folder / "tuned.yaml", "evidence/edited-fit", lambda: refitted(loaded.recipe, tuned))
+    if tuned is not None and transfer is not None and transfer.evidence is not None:
+        path = folder / "transfer.json"
+        yield from _edited(path, "evidence/edited-verdict", lambda: rejudged_fields(loaded, tuned, transfer))
+
+
+def _edited(path: Path, code: str, compare: Any) -> Iterator[Finding]:
+    rule = f"what {path.name} says must follow from the trials that it carries"
+    try:
+        found: list[Difference] = compare()
+    except (HptransferError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
+        said = error.findings[0].received or error.findings[0].rule if isinstance(error, HptransferError) else error
+        yield Finding(rule, f"nothing follows from them: {said}", _AS_WRITTEN, Place(str(path)), code)
+        return
+    if found:
+        more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
+        shown = "; ".join(map(str, sorted(found, key=_weight)[:_MOST_NAMED]))
+        yield Finding(rule, f"{shown}{more}", _AS_WRITTEN, Place(str(path)), code)
+
+
+def _weight(found: Difference) -> tuple[bool, int]:
+    """Verdicts first, then what is said of the whole."""
+    return not found.field.endswith("verdict"), found.field.count(".")
+
+
+def rejudged_fields(loaded: LoadedRecipe, tuned: Tuned, written: TransferFile) -> list[Difference]:
+    """Fields of `transfer.json` that its trials do not bear out; none where it carries no trials.
+
+    Args:
+        loaded: the recipe that was checked.
+        tuned: the content of `tuned.yaml`, whose values were checked.
+        written: the content of the file.
+
+    Raises:
+        ValueError, UsageError: as `rejudged`.
+    """
+    again = rejudged(loaded.recipe, loaded.root, written, tuned.hyperparameters)
+    if again is None:
+        return []
+    found = differences(_judged(written), _judged(again))
+    if own_diagnostics(loaded.recipe, written):  # what they limit is for their code to say
+        return [each for each in found if ".limits" not in each.field]
+    return list(found)
+
+
+def _judged(content: TransferFile) -> dict[str, Any]:
+    return {name: value for name, value in content.document.items() if name != "evidence"}
+
+
+def as_objection(finding: Finding) -> str:
+    """A finding as a clause, for refusals that name several.
+
+    Args:
+        finding: on a file of a run folder.
+    """
+    where = Path(finding.place.file).name if finding.place else ""
+    return f"{where}: {finding.rule} ({finding.received})"
+
+
+def other_values(tuned: Tuned, checked: TransferFile) -> Iterator[str]:
+    """Values that were checked and are not those that were tuned, a clause each.
+
+    Args:
+        tuned: the content of `tuned.yaml`.
+        checked: the content of `transfer.json`.
+    """
+    for each in checked.hyperparameters:
+        # a check compares averages by their horizon, 1 / (1 - beta)
+        name = next((name for name in NAMES if each.hyperparameter in (name, log_name(name))), None)
+        value = None if name is None else tuned.hyperparameters.get(name)
+        if name is None or value is None:
+            yield f"transfer was checked for {each.hyperparameter}, which tuned.yaml does not have"
+            continue
+        carried = value if each.hyperparameter == name else 2.0 ** log_coordinate(name, value)
+        if not math.isclose(carried, each.transferred, rel_tol=1e-9):
+            yield f"transfer was checked at {each.hyperparameter} {each.transferred:.6g}, but {carried:.6g} is tuned"

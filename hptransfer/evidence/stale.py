@@ -1,0 +1,171 @@
+"""Whether evidence is of the recipe, rules, code and data as they are now; if not, what changed, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hptransfer.artifacts.carried import Carried
+from hptransfer.errors import Finding, Place
+from hptransfer.evidence.files import Evidence
+from hptransfer.evidence.present import Present
+from hptransfer.provenance import versions
+from hptransfer.recipe.changes import changes
+from hptransfer.sizes import Size, shape_label
+from hptransfer.trials.changed_parts import PartChange, changed_parts
+
+_CODES = {kind: f"evidence/stale-{kind}" for kind in ("rules", "code", "data", "model", "recipe")}
+_RULES = {
+    "rules": "evidence must be of the rules that hold now",
+    "code": "evidence must be of the code that trains now",
+    "data": "evidence must be of the data that the recipe names now",
+    "model": "evidence must be of the model that the recipe names now",
+    "recipe": "evidence must be of the recipe as it is now",
+}
+_MOST_NAMED = 6
+#: data of this kind are the texts of Python's own library
+_OF_PYTHON = "stdlib-text"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One file of evidence, for what both have in common.
+
+    Attributes:
+        path: of the file, for findings on it.
+        recipe_hash: sha256 (hex) of what evidence rests on in the recipe it is of.
+        identity: sha256 (hex) of what its trials share.
+        carried: its trials; None in a file of an earlier version.
+        versions: of Python and packages, as far as it says them.
+    """
+
+    path: Path
+    recipe_hash: str
+    identity: str
+    carried: Carried | None
+    versions: Mapping[str, str]
+
+
+def written_files(evidence: Evidence) -> Iterator[Written]:
+    """The files of evidence that are there.
+
+    Args:
+        evidence: what a run folder holds, as it was read.
+    """
+    tuned, transfer = evidence.tuned, evidence.transfer
+    if tuned is not None:
+        path = evidence.folder / "tuned.yaml"
+        yield Written(path, tuned.recipe_hash, tuned.identity, tuned.evidence, tuned.provenance.versions)
+    if transfer is not None:
+        path, known = evidence.folder / "transfer.json", transfer.provenance
+        yield Written(path, transfer.recipe_hash, transfer.identity, transfer.evidence, {"python": known.python})
+
+
+def sizes_of(evidence: Evidence) -> dict[str, Size]:
+    """A size of each shape at which trials were trained, by its label.
+
+    Args:
+        evidence: what a run folder holds, as it was read.
+    """
+    lines = (line for each in written_files(evidence) if each.carried for line in each.carried.trials)
+    sizes = (Size(*line.size) for line in lines)
+    return {shape_label(size.width, size.depth): size for size in sizes}
+
+
+def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:
+    """What changed since, a finding for each kind of change and file.
+
+    Args:
+        evidence: what a run folder holds, as it was read.
+        now: what determines its trials now.
+    """
+    for written in written_files(evidence):
+        found: dict[str, list[str]] = {}
+        for change in _changes(written, now):
+            found.setdefault(change.kind, []).append(change.text)
+        if written.recipe_hash != now.loaded.hash and "recipe" not in found:
+            found["recipe"] = _recipe_changes(evidence, now)
+        for kind, texts in found.items():
+            yield Finding(_RULES[kind], _named(texts), _hint(now), Place(str(written.path)), _CODES[kind])
+
+
+def _named(texts: list[str]) -> str:
+    more = len(texts) - _MOST_NAMED
+    return "; ".join(texts[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _hint(now: Present) -> str:
+    return (
+        f"if this is meant, run `hptransfer run {now.loaded.path}` and commit what it writes: finished trials that "
+        "still fit are reused"
+    )
+
+
+def _changes(written: Written, now: Present) -> Iterator[PartChange]:
+    if written.carried is None or not now.parts:
+        return
+    before: dict[str, Any] = written.carried.identity
+    if now.loaded.recipe.data.kind == _OF_PYTHON and _other_python(written):
+        before = _with_data_of(before, now.parts)  # another Python has another text: see `environment`
+    found = changed_parts(before, now.parts)
+    yield from found
+    if not found:
+        others = [at for at, rules in now.rules_at.items() if written.carried.rules.get(at, rules) != rules]
+        if others:
+            yield PartChange(
+                "model", f"shapes of parameters, or the rules that follow from them, at {', '.join(others)}"
+            )
+
+
+def _other_python(written: Written) -> bool:
+    known = written.versions.get("python")
+    return known is not None and known != versions()["python"]
+
+
+def _with_data_of(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    data = before.get("data")
+    if not isinstance(data, Mapping):
+        return dict(before)
+    return {**before, "data": {**data, "fingerprint": now["data"]["fingerprint"]}}
+
+
+def _recipe_changes(evidence: Evidence, now: Present) -> list[str]:
+    """By the recipe that the folder remembers, where that is the one of the evidence."""
+    snapshot = evidence.snapshot
+    if snapshot is None:
+        return [f"another version of {now.loaded.path.name}; what changed is not known without recipe.json"]
+    found = [f"{each.key}: {each.old} -> {each.new}" for each in changes(snapshot.recipe, now.loaded.recipe)]
+    return found or ["another version of the recipe than the one that recipe.json remembers"]
+
+
+def environment(evidence: Evidence, now: Present) -> Iterator[Finding]:
+    """What evidence was gathered with that is another here: losses differ by rounding, or by Python's own text.
+
+    Args:
+        evidence: what a run folder holds, as it was read.
+        now: what determines its trials now.
+    """
+    here = versions("torch")
+    for written in written_files(evidence):
+        before: dict[str, set[str]] = {}
+        for made in written.carried.made if written.carried else ():
+            for name in ("torch", "platform"):
+                if name in made:
+                    before.setdefault(name, set()).add(made[name])
+        said = [
+            f"{name} {', '.join(sorted(known))} -> {here[name]}"
+            for name, known in before.items()
+            if known != {here[name]}
+        ]
+        if now.loaded.recipe.data.kind == _OF_PYTHON and _other_python(written):
+            said.append(f"the text of Python {written.versions['python']} -> {here['python']}")
+        if said:
+            yield Finding(
+                "evidence should be of the versions that train here",
+                "; ".join(said),
+                "nothing need be done where both give the same losses; `hptransfer verify` compares the target's run",
+                Place(str(written.path)),
+                "evidence/other-environment",
+            )

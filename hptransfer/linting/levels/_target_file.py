@@ -1,0 +1,103 @@
+"""`target.yaml` against the evidence beside it: what `scale` would write now, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hptransfer.artifacts.compared import differences
+from hptransfer.artifacts.json_data import to_document
+from hptransfer.artifacts.target import TargetFile
+from hptransfer.errors import Finding, Place
+from hptransfer.evidence.files import Evidence
+from hptransfer.evidence.objections import contradictions
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.scaling.ahead import look_ahead
+from hptransfer.scaling.objections import objections_to
+from hptransfer.scaling.target import build_target
+
+#: sections that say when and with what the file was written, or that may only be registered once
+_NOT_COMPARED = ("notes", "prediction", "provenance", "verdict")
+_MOST_NAMED = 4
+
+
+def other_target(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> Iterator[Finding]:
+    """What of a target's file is not what follows from the evidence.
+
+    Args:
+        loaded: the recipe, with the durations of its sizes.
+        evidence: of it, with a tuned.yaml that is not stale.
+        identity: sha256 (hex) of the rules, code and data that hold now.
+
+    Raises:
+        UsageError: the model cannot be built at the target's size.
+    """
+    target, tuned = evidence.target, evidence.tuned
+    if target is None or tuned is None:
+        return
+    place, hint = Place(str(evidence.folder / "target.yaml")), f"run `hptransfer scale {loaded.path}` again"
+    use = "tuned" if target.use is None else target.use.use
+    ahead = look_ahead(loaded.recipe, loaded.root, target.size, evidence.transfer, use)
+    against = [*objections_to(loaded, tuned, evidence.transfer, identity, ahead)]
+    against += contradictions(loaded, evidence, identity)
+    if not ahead.settled and ahead.scope is not None and target.verdict.forced:
+        against.append(ahead.scope.sentence)
+    now = build_target(loaded, target.size, tuned, evidence.transfer, against, identity, ahead)
+    rule = "target.yaml must be what `scale` makes of the evidence"
+    found = list(differences(_compared(target), _compared(now)))
+    if found:
+        more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
+        received = f"{'; '.join(map(str, found[:_MOST_NAMED]))}{more}"
+        yield Finding(rule, received, hint, place, "evidence/other-target")
+    yield from _forced(target, against, place, hint)
+
+
+def _forced(target: TargetFile, against: list[str], place: Place, hint: str) -> Iterator[Finding]:
+    said = "; ".join(target.verdict.objections)
+    if target.verdict.forced and against:
+        rule = "the evidence should support the target"
+        yield Finding(
+            rule, f"it was forced: {said}", "say in the review why it is used", place, "evidence/forced-target"
+        )
+    elif target.verdict.forced:
+        rule = "a target must not be forced where the evidence supports it"
+        yield Finding(
+            rule, f"it was forced: {said}; nothing speaks against it now", hint, place, "evidence/other-target"
+        )
+    elif against:
+        rule = "a target that is not forced must be supported by the evidence"
+        yield Finding(rule, "; ".join(against), hint, place, "evidence/other-target")
+
+
+def stale_target(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
+    """A target of other evidence than that which lies beside it, by the digests that it carries.
+
+    Args:
+        loaded: the recipe, for the hint of what to run.
+        evidence: what its run folder holds, as it was read.
+    """
+    target, tuned = evidence.target, evidence.tuned
+    if target is None or tuned is None:
+        return
+    known = target.provenance
+    pairs = {
+        "provenance.recipe_hash": (known.recipe_hash, tuned.recipe_hash),
+        "provenance.identity": (known.identity, tuned.identity),
+    }
+    found = [f"{field} {was[:8]}, tuned.yaml has {now[:8]}" for field, (was, now) in pairs.items() if was != now]
+    if found:
+        forced = "; it was forced" if target.verdict.forced else ""
+        yield Finding(
+            "target.yaml must be of the same recipe, rules, code and data as the evidence beside it",
+            "; ".join(found) + forced,
+            f"run `hptransfer scale {loaded.path}` again",
+            Place(str(evidence.folder / "target.yaml")),
+            "evidence/stale-target",
+        )
+
+
+def _compared(target: TargetFile) -> Mapping[str, Any]:
+    content = to_document(target.document)
+    verdict = {name: content["verdict"][name] for name in ("verdict", "sentence", "axes")}
+    kept = {name: value for name, value in content.items() if name not in _NOT_COMPARED}
+    return kept | {"verdict": verdict, "tuned_with": content["provenance"]["tuned_with"]}

@@ -1,0 +1,110 @@
+"""`evidence`: what `tune` and `check` wrote follows from its trials, and is of the recipe, rules, code and data now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.evidence.files import Evidence, folder_of, read_evidence
+from hptransfer.evidence.present import Present, present
+from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
+from hptransfer.evidence.stale import environment, sizes_of, stale
+from hptransfer.linting.levels._target_file import other_target, stale_target
+from hptransfer.linting.levels.base import LevelOutcome, Subject
+from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.own_code import model_code
+from hptransfer.trials.identity import digest
+
+#: findings that leave a recipe valid, unless `--strict` is given
+_WARNINGS = ("evidence/other-environment", "evidence/forced-target")
+
+
+class EvidenceLevel:
+    """The files of the run folder against their trials, the recipe and each other; nothing is trained."""
+
+    claim = (
+        "its committed evidence is of the recipe, rules, code and data as they are, and its fit, verdict and target "
+        "follow from the trials that it carries; whether somebody trained those is not claimed"
+    )
+
+    def run(self, subject: Subject) -> LevelOutcome:
+        """Computes again what the files say.
+
+        Args:
+            subject: a recipe without errors at the levels before.
+        """
+        loaded, options = subject.loaded, subject.options
+        folder = folder_of(loaded, options.runs)
+        evidence = read_evidence(folder)
+        if evidence.unreadable:
+            return LevelOutcome(errors=evidence.unreadable)
+        if evidence.tuned is None or evidence.transfer is None:
+            return LevelOutcome(errors=(_none(loaded, evidence),))
+        now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
+        found = list(_findings(evidence, now))
+        undecided = list(now.undecided)
+        if not any(finding.code not in _WARNINGS for finding in found):
+            more, reason = _target(evidence, now)
+            found += more
+            undecided += reason
+        errors = [each for each in found if options.strict or each.code not in _WARNINGS]
+        warnings = [each for each in found if each not in errors]
+        return LevelOutcome(tuple(errors), tuple(warnings), tuple(undecided))
+
+
+def _none(loaded: LoadedRecipe, evidence: Evidence) -> Finding:
+    missing = [
+        name
+        for name, content in (("tuned.yaml", evidence.tuned), ("transfer.json", evidence.transfer))
+        if content is None
+    ]
+    return Finding(
+        "a recipe must have its evidence beside it, or in the folder that `--runs` names",
+        f"no {' and no '.join(missing)} in {evidence.folder}",
+        f"run `hptransfer run {loaded.path}` and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
+        Place(str(loaded.path)),
+        "evidence/none",
+    )
+
+
+def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
+    """In the order of what they rest on: trials, what they are of, what follows from them, each other."""
+    yield from now.faults
+    yield from edited_trials(evidence)
+    outdated = list(stale(evidence, now))
+    yield from outdated
+    yield from environment(evidence, now)
+    # fields of another recipe's evidence are not those that this one's settings lead to
+    if not any(finding.code == "evidence/stale-recipe" for finding in outdated):
+        yield from edited_results(now.loaded, evidence)
+    if evidence.tuned is not None and evidence.transfer is not None:
+        differing = [*other_values(evidence.tuned, evidence.transfer)]
+        if evidence.tuned.identity != evidence.transfer.identity:
+            differing.append("tuned.yaml and transfer.json are of other rules, code or data")
+        if differing:
+            rule = "transfer must be checked for the values in tuned.yaml"
+            hint = f"run `hptransfer check {now.loaded.path}`"
+            place = Place(str(evidence.folder / "transfer.json"))
+            yield Finding(rule, "; ".join(differing), hint, place, "evidence/other-values")
+    yield from stale_target(now.loaded, evidence)
+
+
+def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequence[str]]:
+    """What target.yaml lacks; undecided where the model was not read."""
+    if evidence.target is None:
+        return (), ()
+    if named := model_code(now.loaded.recipe):
+        said = " and ".join(dict.fromkeys(named.values()))
+        return (), (f"whether target.yaml follows from the evidence: `scale`, which runs {said}, makes it again",)
+    if "rules" not in now.parts and now.undecided:
+        return (), ("whether target.yaml follows from the evidence: the model was not read",)
+    try:
+        return list(other_target(now.loaded, evidence, digest(now.parts))), ()
+    except HptransferError as error:
+        finding = error.findings[0]
+        place = Place(str(evidence.folder / "target.yaml"))
+        return [replace(finding, place=place, code="evidence/other-target")], ()
+
+
+LEVEL = EvidenceLevel()

@@ -1,0 +1,239 @@
+"""Each edit of committed evidence is refused at the level `evidence`, on its file and with the field by name."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hptransfer.artifacts.carried import Carried
+from hptransfer.trials.identity import digest
+from tests.support.kept_evidence import RECIPES, Kept
+
+Edit = Callable[[Any], object]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_kept_evidence_holds(tmp_path: Path, name: str) -> None:
+    """Nothing is said against real evidence; a verdict that is no TRANSFERS is no fault of its evidence."""
+    assert Kept(tmp_path, name).found() == {}
+
+
+def _set(*path: Any, to: Any) -> Edit:
+    def change(content: Any) -> None:
+        for part in path[:-1]:
+            content = content[part]
+        assert content[path[-1]] != to
+        content[path[-1]] = to
+
+    return change
+
+
+EDITS: dict[str, tuple[str, Edit, str, str]] = {
+    "the tuned rate": ("tuned.yaml", _set("recommended", "learning_rate", to=0.9), "edited-fit", "learning_rate 0.9"),
+    "the carried rate": (
+        "tuned.yaml",
+        _set("hyperparameters", "learning_rate", to=0.9),
+        "edited-fit",
+        "hyperparameters.learning_rate 0.9",
+    ),
+    "an interval": (
+        "tuned.yaml",
+        _set("intervals", "learning_rate", to=[0.05, 0.06]),
+        "edited-fit",
+        "intervals.learning_rate",
+    ),
+    "the confirmation": (
+        "tuned.yaml",
+        _set("confirmation", "losses", 0, to=0.5),
+        "edited-fit",
+        "confirmation.losses[0] 0.5",
+    ),
+    "what was spent": ("tuned.yaml", _set("spent", "seconds", to=1.0), "edited-fit", "spent.seconds 1.0"),
+    "warnings": ("tuned.yaml", _set("warnings", to=[]), "edited-fit", "warnings []"),
+    "the data's digest": ("tuned.yaml", _set("provenance", "data", to="0" * 64), "edited-fit", "provenance.data"),
+    "a loss of the search": (
+        "tuned.yaml",
+        _set("evidence", "trials", 0, "loss", to=0.01),
+        "edited-fit",
+        "expected_loss",
+    ),
+    "a trial's seed": ("tuned.yaml", _set("evidence", "trials", 3, "seed", to=7), "edited-trials", "trials[3]"),
+    "a trial's key": ("transfer.json", _set("evidence", "trials", 5, "key", to="0" * 64), "edited-trials", "trials[5]"),
+    "the verdict": (
+        "transfer.json",
+        _set("verdict", to="DRIFTS"),
+        "edited-verdict",
+        'verdict "DRIFTS", computed again',
+    ),
+    "an axis's verdict": (
+        "transfer.json",
+        _set("axes", 0, "verdict", to="DRIFTS"),
+        "edited-verdict",
+        'axes[0].verdict "DRIFTS"',
+    ),
+    "the sentence": ("transfer.json", _set("sentence", to="All is well."), "edited-verdict", 'sentence "All is well."'),
+    "drift": (
+        "transfer.json",
+        _set("axes", 0, "drift", "estimate", to=0.0),
+        "edited-verdict",
+        "axes[0].drift.estimate",
+    ),
+    "a bound": ("transfer.json", _set("criteria", "cost", to=99.0), "edited-verdict", "criteria.cost 99.0"),
+    "a limit left out": ("transfer.json", _set("axes", 0, "limits", to=[]), "edited-verdict", "axes[0].limits"),
+    "a run of the ladder": (
+        "transfer.json",
+        _set("axes", 0, "sizes", 1, "points", 0, "loss", to=0.01),
+        "edited-verdict",
+        "axes[0].sizes[1].points[0].loss 0.01",
+    ),
+    "the scope": ("transfer.json", _set("target", "covered", to=True), "edited-verdict", "target.covered true"),
+    "torch's version": (
+        "transfer.json",
+        _set("provenance", "torch", to=["9.9"]),
+        "edited-verdict",
+        'provenance.torch[0] "9.9"',
+    ),
+    "rules of the identity": (
+        "tuned.yaml",
+        _set("evidence", "identity", "rules", to=[]),
+        "edited-identity",
+        "its parts give",
+    ),
+    "the identity": ("transfer.json", _set("identity", to="0" * 64), "edited-identity", "00000000, and its parts give"),
+}
+
+
+@pytest.mark.parametrize("case", EDITS)
+def test_an_edit_is_refused_by_name(tmp_path: Path, case: str) -> None:
+    """Single fields, whatever else in the files still agrees."""
+    name, change, code, said = EDITS[case]
+    kept = Kept(tmp_path)
+    kept.edit(name, change)
+    found = kept.found()
+
+    assert f"evidence/{code}" in found
+    assert name in found[f"evidence/{code}"]
+    assert said in found[f"evidence/{code}"]
+
+
+def test_an_edited_verdict_fails_with_new_digests(tmp_path: Path) -> None:
+    """Recipe hash, identity and keys are all consistent: the verdict is still not what the trials say."""
+    kept = Kept(tmp_path, "standard-adamw")
+
+    def change(content: Any) -> None:
+        content["verdict"] = content["axes"][0]["verdict"] = content["hyperparameters"][0]["verdict"] = "TRANSFERS"
+        content["evidence"]["identity"]["parameterization"]["note"] = "edited"
+        carried = Carried.model_validate_json(json.dumps(content["evidence"]))
+        content["identity"] = digest(content["evidence"]["identity"])
+        for line, record in zip(content["evidence"]["trials"], carried.trials, strict=True):
+            line["key"] = carried.key_of(record)
+
+    kept.edit("transfer.json", change)
+    found = kept.found()
+    assert 'verdict "TRANSFERS", computed again "DRIFTS"' in found["evidence/edited-verdict"]
+    assert "evidence/edited-trials" not in found
+    assert "evidence/edited-identity" not in found
+
+
+def test_edited_trials_with_their_verdict_pass_the_fit(tmp_path: Path) -> None:
+    """What is documented as not shown: losses have no key of their own, so a whole consistent file cannot be told."""
+    kept = Kept(tmp_path)
+
+    def change(content: Any) -> None:
+        content["evidence"]["trials"][0]["seconds"] += 100.0
+        content["seconds"] += 100.0
+        content["spent"]["seconds"] += 100.0
+
+    kept.edit("tuned.yaml", change)
+    assert kept.found() == {}
+
+
+def test_a_coordinate_check_is_judged_again(tmp_path: Path) -> None:
+    """A FAILS that became a HOLDS does not follow from its slopes."""
+    kept = Kept(tmp_path, "mup-sgd")
+
+    def change(content: Any) -> None:
+        report = content["diagnostics"]["coordinate"][0]
+        assert report["verdict"] == "FAILS"
+        report["verdict"], report["sentence"] = "HOLDS", "HOLDS: every layer's change is independent of width."
+
+    kept.edit("transfer.json", change)
+    said = kept.found()["evidence/edited-verdict"]
+    assert 'diagnostics.coordinate[0].verdict "HOLDS", computed again "FAILS"' in said
+
+
+def test_evidence_of_other_values_is_refused(tmp_path: Path) -> None:
+    """A check of another value than the one that was tuned."""
+    kept = Kept(tmp_path)
+    kept.edit("transfer.json", lambda content: content["hyperparameters"][0].update(transferred=0.5))
+
+    assert "transfer was checked at learning_rate 0.5" in kept.found()["evidence/other-values"]
+
+
+@pytest.mark.parametrize("name", ["tuned.yaml", "transfer.json"])
+def test_files_without_trials_say_what_to_run(tmp_path: Path, name: str) -> None:
+    """Trials that were taken out are no way around."""
+    kept = Kept(tmp_path)
+    kept.edit(name, lambda content: content.update(evidence=None))
+    found = kept.validate().errors
+
+    assert "evidence/without-trials" in {each.code for each in found}
+    assert "finished trials are reused" in str(next(each.hint for each in found if "without" in each.code))
+
+
+@pytest.mark.parametrize("name", ["tuned.yaml", "transfer.json"])
+def test_no_evidence_is_an_error(tmp_path: Path, name: str) -> None:
+    """The level was asked, and there is nothing to be asked about."""
+    kept = Kept(tmp_path)
+    kept.file(name).unlink()
+
+    assert f"no {name}" in kept.found()["evidence/none"]
+
+
+def _linked(path: Path) -> None:
+    shutil.move(path, path.with_name("elsewhere"))
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+def _fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 34)
+
+
+def _bomb(path: Path) -> None:
+    path.write_text("[" * 100_000 if path.suffix == ".yaml" else "[" * 10_000_000)
+
+
+def _wide(path: Path) -> None:
+    path.write_text(f"[{'1,' * 3_000_000}1]")
+
+
+@pytest.mark.parametrize("harm", [_linked, _fifo, _huge, _bomb, _wide])
+@pytest.mark.parametrize("name", ["tuned.yaml", "transfer.json", "target.yaml"])
+def test_hostile_files_are_refused(tmp_path: Path, name: str, harm: Callable[[Path], None]) -> None:
+    """Links, pipes, long files and deep ones are not read, and named."""
+    kept = Kept(tmp_path)
+    harm(kept.file(name))
+
+    assert name in kept.found()["evidence/unreadable"]
+
+
+def test_a_linked_run_folder_is_refused(tmp_path: Path) -> None:
+    """The folder may lie anywhere, then."""
+    kept = Kept(tmp_path)
+    folder = kept.file("")
+    shutil.move(folder, tmp_path / "elsewhere")
+    folder.symlink_to(tmp_path / "elsewhere")
+
+    assert "is a link, or no folder" in kept.found()["evidence/unreadable"]

@@ -1,0 +1,68 @@
+"""Copies of the recipes with evidence in `tests/data/evidence`, to be edited; real runs of a few seconds each.
+
+`cd tests/data/evidence; for recipe in *.yaml; do hptransfer run $recipe --runs kept; done` made them, and then
+`hptransfer scale completep-gpt.yaml --runs kept --force`; study.db, caches and figures are left out, and recipe.json,
+which holds a path.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hptransfer.linting.levels.base import ValidationOptions
+from hptransfer.linting.validate import Validation, validate
+
+KEPT = Path(__file__).parents[1] / "data" / "evidence"
+#: one of them is checked with a rule of its own, one each with another's
+RECIPES = ("completep-gpt", "mup-adamw", "mup-sgd", "spectral-adamw", "standard-adamw")
+
+
+class Kept:
+    """One recipe with its evidence, in a folder of its own."""
+
+    def __init__(self, folder: Path, name: str = "mup-adamw") -> None:
+        self.root, self.name = folder, name
+        shutil.copytree(KEPT / "texts", folder / "texts")
+        shutil.copy(KEPT / f"{name}.yaml", folder)
+        shutil.copytree(KEPT / "kept" / name, folder / "kept" / name)
+        self.recipe = folder / f"{name}.yaml"
+
+    def file(self, name: str) -> Path:
+        """A file of the run folder."""
+        return self.root / "kept" / self.name / name
+
+    def edit(self, name: str, change: Callable[[Any], object]) -> None:
+        """Changes the content of a file; header and layout are lost."""
+        path = self.file(name)
+        loads, dumps = (json.loads, json.dumps) if name.endswith(".json") else (yaml.safe_load, yaml.safe_dump)
+        content = loads(path.read_text())
+        change(content)
+        path.write_text(dumps(content))
+
+    def validate(self, **options: Any) -> Validation:
+        """The recipe at the level `evidence`."""
+        levels = ("static", "evidence")
+        return validate(str(self.recipe), ValidationOptions(levels, runs=self.root / "kept", **options))
+
+    def found(self, **options: Any) -> Mapping[str, str]:
+        """Code of each error -> the file it is on and what was received; those with the same code joined."""
+        return _joined(self.validate(**options).errors)
+
+    def warned(self, **options: Any) -> Mapping[str, str]:
+        """The same of warnings on evidence."""
+        warnings = self.validate(**options).warnings
+        return _joined(each for each in warnings if each.code.startswith("evidence/"))
+
+
+def _joined(findings: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in findings:
+        where = Path(each.place.file).name if each.place else ""
+        found[each.code] = f"{found.get(each.code, '')}{where}: {each.rule}: {each.received}\n"
+    return found
