@@ -147,7 +147,7 @@ def test_a_pull_request_is_annotated_and_compared_with_its_base(merged: Path, tm
 
 
 def test_nothing_but_annotations_is_a_command_to_the_runner(merged: Path, tmp_path: Path) -> None:
-    """Names of files begin no workflow command: what commands say to people is fenced by a token that nobody can know."""
+    """Names of files begin no workflow command: what is said to people is fenced by a token that nobody knows."""
     hostile = "::set-env name=A::b.yaml"
     (merged / hostile).write_text(BROKEN)
 
@@ -165,7 +165,7 @@ def test_nothing_but_annotations_is_a_command_to_the_runner(merged: Path, tmp_pa
 
 
 def test_formats_for_files_print_nothing_to_the_runner(merged: Path, tmp_path: Path) -> None:
-    """sarif is the output `report`, which the workflow's next step uploads; a sound recipe ends with 0."""
+    """SARIF is the output `report`, which the workflow's next step uploads; a sound recipe ends with 0."""
     ran = checked(merged, tmp_path / "scratch", paths="recipes/tiny.yaml", levels="static", format="sarif")
 
     assert (ran.status, ran.outputs["status"]) == (0, "0")
@@ -203,7 +203,7 @@ def test_the_tool_is_the_action_s_own_commit_or_a_release(tmp_path: Path) -> Non
 
 
 def test_the_tool_never_comes_from_the_checkout(tmp_path: Path) -> None:
-    """`uses: ./` in a pull request would run the stranger's code, also behind a link; versions are no options of pip."""
+    """`uses: ./` would run the stranger's code, also behind a link; a version is no option of pip."""
     work = tmp_path / "work"
     inside = installed(work / "action", work)
     (tmp_path / "link").symlink_to(work)
@@ -259,8 +259,15 @@ def test_the_workflow_gives_inputs_that_the_action_has() -> None:
                 parsed(f"hptransfer validate {given['paths']} --level {given['levels']}")
 
 
+@pytest.mark.parametrize("line", ["hptransfer validate a.yaml --levels static", "hptransfer valid a.yaml"])
+def test_stale_lines_are_noticed(line: str) -> None:
+    """The reader of command lines refuses an option and a command that do not exist."""
+    with pytest.raises(Exception, match="No such"):
+        parsed(line)
+
+
 def test_gitlab_s_job_calls_what_exists() -> None:
-    """Each line of the job that calls hptransfer is one that the command line takes, and its reports are those written."""
+    """Each call of hptransfer is one that the command line takes, and the reports are those that are written."""
     job = content(GITLAB)["recipes"]
     called = [found for line in job["script"] for found in re.findall(r"hptransfer [a-z][^|>\n]*", line)]
 
@@ -280,7 +287,7 @@ def test_hooks_check_recipes_and_nothing_else(hook: dict[str, Any], tmp_path: Pa
     assert not any(taken.search(name) for name in ("recipes/runs/a/tuned.yaml", "a.yaml", "myrecipes/a.yaml"))
     call = [*hook["entry"].split(), *hook["args"]]
     assert call[-1] == "--"
-    parsed(" ".join([*call, "-x.yaml"]))
+    assert parsed(" ".join([*call, "-x.yaml"]))["recipes"] == ["-x.yaml"]
 
 
 def test_the_hook_s_call_tells_sound_recipes_from_broken_ones(tmp_path: Path) -> None:

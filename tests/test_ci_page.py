@@ -84,7 +84,7 @@ def test_evidence_prints_what_the_page_shows(tmp_path: Path) -> None:
 def test_every_command_of_the_page_is_one() -> None:
     """Each line after a prompt, and each command in running text, is taken by the command line as it is now."""
     text = PAGE.read_text(encoding="utf-8")
-    lines = [line for line in re.findall(r"^\s*\$ (.*)$", text, flags=re.MULTILINE)]
+    lines = re.findall(r"^\s*\$ (.*)$", text, flags=re.MULTILINE)
     lines += re.findall(r"`(hptransfer [a-z][^`]*)`", text)
     called = [part.strip() for line in lines for part in line.split("&&") if part.strip().startswith("hptransfer ")]
 

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import shlex
+from typing import Any
 
-import click
 import typer
 
 from hptransfer.cli.app import app
 
 
-def parsed(line: str) -> click.Context:
-    """The line as the program takes it.
+def parsed(line: str) -> dict[str, Any]:
+    """What the program takes the line for: values by the names of its parameters.
 
     Args:
         line: `hptransfer COMMAND ...`, as one writes it in a shell.
 
     Raises:
-        UsageError: of click: there is no such command, option or value.
+        Exception: typer's own, a usage error: there is no such command, option or value.
     """
     program, *words = shlex.split(line)
     assert program == "hptransfer", line
-    group = typer.main.get_command(app)
-    context = group.make_context(program, words)
-    while isinstance(context.command, click.Group):
-        name, command, rest = context.command.resolve_command(context, [*context.protected_args, *context.args])
-        assert command is not None, line
+    command: Any = typer.main.get_command(app)  # typer has a copy of click inside, whose types it does not offer
+    context = command.make_context(program, words)
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
         context = command.make_context(name, rest, parent=context)
-    return context
+    return dict(context.params)
