@@ -42,6 +42,7 @@ class TrialLine(Record):
     """null: diverged"""
     flops: float
     seconds: float
+    """wall-clock time of the run"""
     phase: CarriedPhase
     made: Annotated[int, Field(ge=0)]
     """what it was made with: place in `made` of the section, from 0"""

@@ -11,6 +11,8 @@ try:  # libyaml reads twenty times as fast; without it Python reads the same
 except ImportError:
     from yaml import SafeLoader  # type: ignore[assignment]  # either builds plain data
 
+__all__ = ["OnceLoader", "SafeLoader", "yaml_content"]
+
 
 class OnceLoader(SafeLoader):
     """Builds plain data; a key that a mapping has twice is an error."""

@@ -10,4 +10,4 @@ planned        what such a file is compared with
 reading        such files, read into settings
 """
 
-__all__ = ["base", "catalogue", "compared", "foreign", "foreign_files", "levels", "planned", "validate"]
+__all__ = ["base", "catalogue", "compared", "foreign", "foreign_files", "ignores", "levels", "planned", "validate"]

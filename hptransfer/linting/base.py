@@ -72,7 +72,7 @@ class StatedRule:
     """A rule that a level, or `validate` itself, checks as part of its work; what it finds has this code.
 
     Attributes:
-        code: of its findings, a topic and a name: "evidence/stale".
+        code: of its findings, a topic and a name: "evidence/stale-data".
         sentence: what should hold, one line for the table of docs/lint.md.
         level: how severe a violation is.
         at: level of `validate` that checks it; "validate" for what is checked whichever levels run.

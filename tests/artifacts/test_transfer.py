@@ -96,6 +96,7 @@ def test_the_keys_are_promised() -> None:
         "adaptive",
         "provenance",
         "spent",
+        "evidence",
     ]
     checked = transfer_file().document["checked"]
     assert checked == {"widths": [64, 128, 256, 512], "depths": [], "batch_sizes": [], "tokens": []}

@@ -111,7 +111,7 @@ def fifo(path: Path) -> None:
     ("name", "make", "said"),
     [
         ("none.sh", lambda path: None, "No such file"),
-        ("folder.sh", Path.mkdir, "no regular file"),
+        ("folder.sh", Path.mkdir, "folder.sh: a folder"),
         ("pipe.sh", fifo, "no regular file"),
         ("loop.sh", lambda path: path.symlink_to(path), "symbolic links"),
         ("large.sh", lambda path: path.write_text("x" * (MAX_BYTES + 1)), "longer than"),

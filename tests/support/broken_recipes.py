@@ -123,7 +123,7 @@ _MARKED: dict[str, tuple[str, str]] = {
         edited(MLP, (_SPACE, f"{_SPACE}\n    attention_multiplier: ⟪{{low: 0.5, high: 2}}")),
     ),
     "momentum-of-adamw": ("HPT109", edited(MLP, (_SPACE, f"{_SPACE}\n    momentum: ⟪{{low: 0.5, high: 0.99}}"))),
-    # check, HPT110 to HPT118
+    # check, HPT110 to HPT119
     "both-keys": (
         "HPT110",
         MLP + "check: {hyperparameter: learning_rate, hyperparameters: ⟪[learning_rate]}\n",
@@ -132,6 +132,7 @@ _MARKED: dict[str, tuple[str, str]] = {
     "not-searched": ("HPT112", MLP + "check: {hyperparameter: ⟪warmup}\n"),
     "linear-scale": ("HPT113", edited(MLP, (_SPACE, "high: 1e-1, scale: ⟪linear}"))),
     "narrow-grid": ("HPT114", MLP + "check: {octaves: ⟪0.25}\n"),
+    "trials-of-a-whole-grid": ("HPT119", MLP + "check: {max_trials: ⟪50}\n"),
     "no-bound": ("HPT115", MLP + "check: {criteria: {cost: ⟪null, drift: 0.1}}\n"),
     "steps-out-of-order": ("HPT116", MLP + "check: {coordinate: {steps: ⟪[1, 10, 3]}}\n"),
     "diagnostics-twice": ("HPT117", MLP + "check: {diagnostics: [sharpness, ⟪sharpness]}\n"),
@@ -144,7 +145,7 @@ _MARKED: dict[str, tuple[str, str]] = {
         edited(COMMAND, (f"command: {_WORDS}", 'command: ⟪["true", "{width}", "{learning_rate}"]')),
     ),
     "processes-of-a-command": ("HPT123", edited(COMMAND, ("{steps: 100}", "{steps: 100, processes: ⟪2}"))),
-    # sizes, model, parameterization, HPT130 to HPT145
+    # sizes, model, parameterization, HPT130 to HPT146
     "ladder-out-of-order": ("HPT130", edited(MLP, ("[64, 128, 256, 512]", "⟪[64, 256, 128, 512]"))),
     "one-width": ("HPT131", edited(MLP, ("[64, 128, 256, 512]", "⟪[64]"))),
     "ladder-without-proxy": ("HPT132", edited(MLP, ("[64, 128, 256, 512]", "⟪[32, 128, 256, 512]"))),
@@ -160,15 +161,21 @@ _MARKED: dict[str, tuple[str, str]] = {
         edited(GPT, ("16}", "16, vocabulary: ⟪100}"), (_TEXT, "{kind: tokens, train: ['*.yaml'], vocabulary: 512}")),
     ),
     "partial-head": ("HPT138", edited(GPT, ("[64, 128,", "[64, ⟪129,"))),
+    "repeat-of-a-repeat": ("HPT139", edited(_OWN, ("'net:make'", "'net:make', queries: [⟪'(q+)+']"))),
+    "pattern-over-names-not-closed": ("HPT139", edited(_OWN, ("'net:make'", "'net:make', queries: [⟪'q[']"))),
     "gauge-of-mlp": ("HPT140", edited(MLP, ("{name: mup}", "{name: mup, gauge: ⟪multipliers}"))),
     "alpha-of-mup": ("HPT141", edited(MLP, ("{name: mup}", "{name: mup, alpha: ⟪1.0}"))),
     "no-source": (
         "HPT142",
-        edited(MLP, ("steps: 100", "steps: 100\n  optimizer: ⟪adafactor"), ("{name: mup}", "{name: u-mup}")),
+        edited(GPT, ("steps: 100", "steps: 100\n  optimizer: ⟪adafactor"), ("{name: completep}", "{name: u-mup}")),
     ),
     "muon-scale-of-adamw": ("HPT143", edited(MLP, ("{name: mup}", "{name: mup, muon_scale: ⟪original}"))),
-    "own-init-of-u-mup": ("HPT144", edited(MLP, ("{name: mup}", "{name: u-mup, init: ⟪own}"))),
+    "own-init-of-u-mup": ("HPT144", edited(GPT, ("{name: completep}", "{name: u-mup, init: ⟪own}"))),
     "completep-of-mlp": ("HPT145", edited(MLP, ("{name: mup}", "{name: ⟪completep}"))),
+    "eps-of-sgd": (
+        "HPT146",
+        edited(MLP, ("steps: 100", "steps: 100\n  optimizer: sgd"), ("{name: mup}", "{name: mup, eps: ⟪published}")),
+    ),
     # search, target, trainer, HPT150 to HPT171
     "empty-range": ("HPT150", edited(MLP, ("low: 1e-4", "low: ⟪1e-1"))),
     "zero-on-a-log-scale": ("HPT151", edited(MLP, ("low: 1e-4", "low: ⟪0"))),
@@ -197,6 +204,15 @@ _MARKED: dict[str, tuple[str, str]] = {
     "short-ladder": ("HPT200", edited(MLP, ("  widths: [64, 128, 256, 512]", "  ⟪widths: [64, 128]"))),
     "small-base": ("HPT201", edited(MLP, ("{width: 64", "{⟪width: 32"), ("[64,", "[32, 64,"))),
     "one-seed": ("HPT202", MLP + "check: {⟪seeds: 1}\n"),
+    "target-in-the-ladder": (
+        "HPT203",
+        edited(MLP, ("target: {width: 1024, depth: 4}", "⟪target: {width: 256, depth: 2}")),
+    ),
+    "short-text": (
+        "HPT211",
+        edited(MLP, ("{kind: mlp}", "{kind: mlp, context: 100}"), (_TEXT, "{kind: text, ⟪files: ['*.yaml']}")),
+    ),
+    "tokens-without-a-type": ("HPT212", edited(MLP, (_TEXT, "{kind: tokens, ⟪train: ['*.yaml'], vocabulary: 256}"))),
     "absent-data": ("HPT210", edited(MLP, (_TEXT, "{kind: text, files: [⟪none.txt]}"))),
     "momentum-not-read": ("HPT220", edited(MLP, ("steps: 100", "steps: 100\n  ⟪momentum: 0.5"))),
     "redundant-readout": (
@@ -210,6 +226,22 @@ _MARKED: dict[str, tuple[str, str]] = {
                 "    ⟪output_multiplier: {low: 0.1, high: 10}",
             ),
         ),
+    ),
+    "betas-out-of-range": (
+        "HPT222",
+        edited(
+            GPT,
+            ("completep", "complete-d-p"),
+            ("target: {width: 1024, depth: 4}", "⟪target: {width: 1024, depth: 4, batch_size: 4096, tokens: 409600}"),
+        ),
+    ),
+    "few-trials-in-all": ("HPT240", MLP + "budget: {⟪trials: 10}\n"),
+    "few-trials-of-a-check": ("HPT241", MLP + "check: {adaptive: true, ⟪max_trials: 3}\n"),
+    "misspelt-config": ("HPT250", edited(_HF, ("llama", "⟪lllama"))),
+    "misspelt-setting": ("HPT251", edited(_HF, ("hidden_size: 64", "hidden_size: 64, ⟪hiden_act: silu"))),
+    "kernel-from-elsewhere": (
+        "HPT252",
+        edited(_HF, ("hidden_size: 64", "hidden_size: 64, ⟪attn_implementation: org/kernel")),
     ),
     "absent-file": ("HPT230", edited(COMMAND, ("training:", "  ⟪files: [none.py]\ntraining:"))),
     # comments, HPT950 to HPT954
