@@ -142,6 +142,7 @@ def test_code_that_ends_its_process(tmp_path: Path, body: str, said: str) -> Non
     (found,) = asked(tmp_path, OWN, trust=True).errors
 
     assert found.code == "trust/process"
+    assert found.id == "HPT961"
     assert said in str(found.received)
     assert found.place is not None
 
