@@ -54,5 +54,5 @@ def test_with_trust_the_model_is_read(kept: Kept) -> None:
     validation = kept.validate(trust=True)
 
     assert validation.errors == ()
-    (left,) = [note for note in validation.notes if "did not decide" in note]
+    (left,) = [note for note in validation.notes if "evidence did not decide" in note]
     assert "whether target.yaml follows" in left
