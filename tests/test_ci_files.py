@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -289,6 +290,33 @@ def test_gitlab_s_job_calls_what_exists() -> None:
         parsed(line.replace('"$CI_MERGE_REQUEST_DIFF_BASE_SHA"', "main"))
     for report in job["artifacts"]["reports"].values():
         assert any(line.split("> ")[-1].startswith(report) for line in job["script"] if "> " in line)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("text", "status"), [(RECIPE, 0), (BROKEN, 1)], ids=["sound", "broken"])
+def test_gitlab_s_job_ends_as_validate_does(merged: Path, tmp_path: Path, text: str, status: int) -> None:
+    """Its script, run line by line as one shell, writes both reports and ends with the status of validate or diff."""
+    (merged / "recipes/tiny.yaml").write_text(text)
+    script = "\n".join(content(GITLAB)["recipes"]["script"])
+    script = script.replace("validate recipes ", "validate recipes/tiny.yaml ").replace(
+        "static,shapes,evidence", "static"
+    )
+    tool = tmp_path / "hptransfer"
+    tool.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -P -m hptransfer "$@"\n')
+    tool.chmod(0o755)
+    environment = os.environ | {
+        "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+        "CI_MERGE_REQUEST_DIFF_BASE_SHA": "HEAD^1",
+        "CI_PROJECT_DIR": str(merged),
+    }
+    call = ["bash", "-e", "-o", "pipefail", "-c", script]
+    done = subprocess.run(call, cwd=merged, env=environment, capture_output=True, text=True, check=False)
+
+    assert done.returncode == status, done.stderr
+    issues = json.loads((merged / "gl-code-quality.json").read_text())
+    assert {each["location"]["path"] for each in issues} == {"recipes/tiny.yaml"}
+    assert ('failures="0"' in (merged / "hptransfer-junit.xml").read_text()) is (status == 0)
+    assert "HEAD^1 -> ." in done.stdout
 
 
 @pytest.mark.parametrize("hook", content(HOOKS), ids=lambda hook: hook["id"])
