@@ -13,7 +13,7 @@ RULES = (
         "trust/time",
         "code that a recipe names answers within its time",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT960",
             "What does not end leaves a CI job waiting, and everything else about the recipe unsaid.",
@@ -27,7 +27,7 @@ RULES = (
         "trust/process",
         "code that a recipe names answers, and does not end its process",
         "error",
-        "validate",
+        "shapes",
         Explanation(
             "HPT961",
             "An end by itself, by a signal or for want of memory answers nothing about the model.",
