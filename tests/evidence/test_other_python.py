@@ -11,6 +11,7 @@ from hptransfer.data import stdlib_text
 from hptransfer.evidence import stale
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import validate
+from hptransfer.provenance import versions
 from tests.support.command_line import ROOT
 
 
@@ -34,8 +35,7 @@ def found(folder: Path) -> tuple[set[str], set[str]]:
 @pytest.mark.usefixtures("_other_text")
 def test_the_text_of_another_python_warns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules, fit, verdict and target are still held to the files, and the text is said to be another."""
-    here = stale.versions
-    monkeypatch.setattr(stale, "versions", lambda *names: here(*names) | {"python": "3.99.0"})
+    monkeypatch.setattr(stale, "versions", lambda *names: versions(*names) | {"python": "3.99.0"})
 
     assert found(tmp_path) == (set(), {"evidence/other-environment"})
 
@@ -43,8 +43,7 @@ def test_the_text_of_another_python_warns(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.usefixtures("_other_text")
 def test_another_text_of_the_same_python_is_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The Python that the files name has one text: with another one they are stale."""
-    here = stale.versions
     of_files = (ROOT / "recipes/runs/quickstart/tuned.yaml").read_text().partition("python: ")[2].split()[0]
-    monkeypatch.setattr(stale, "versions", lambda *names: here(*names) | {"python": of_files.strip("'")})
+    monkeypatch.setattr(stale, "versions", lambda *names: versions(*names) | {"python": of_files.strip("'")})
 
     assert "evidence/stale-data" in found(tmp_path)[0]
