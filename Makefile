@@ -1,15 +1,16 @@
-# Two commands do everything on a machine with Python 3.11+, git and make:
+# Three commands do everything on a machine with Python 3.11+, git and make:
 #   make demo    set up, then tune a proxy, check transfer and write the target's configuration on real text
 #   make test    set up, then run the tests
+#   make recipes set up, then hold the recipes that ship to their rules and to their committed evidence
 # All targets are idempotent. Paths are relative, so the checkout may lie under a path with spaces.
 
 PYTHON ?= python3
 export PYTHON
 
-.PHONY: help install install-dev demo test test-slow lint lock clean
+.PHONY: help install install-dev demo test test-slow recipes lint lock clean
 
 help:
-	@sed -n '2,4p' Makefile | sed 's/^# *//'
+	@sed -n '2,5p' Makefile | sed 's/^# *//'
 
 install:
 	@requirements/install.sh runtime
@@ -25,6 +26,17 @@ test: install-dev
 
 test-slow: install-dev
 	.venv/bin/python -m pytest -n auto -m slow
+
+# those that have a folder in recipes/runs, where evidence is committed (docs/recipes-in-ci.md)
+WITH_EVIDENCE = $(patsubst recipes/runs/%/tuned.yaml,recipes/%.yaml,$(wildcard recipes/runs/*/tuned.yaml))
+
+recipes: install-dev recipes/nanogpt-tokens/train.bin
+	.venv/bin/python -m hptransfer validate recipes/*.yaml
+	.venv/bin/python -m hptransfer validate $(WITH_EVIDENCE) --level static,shapes,evidence --runs recipes/runs
+
+# the one recipe whose data are made, from Python's own text
+recipes/nanogpt-tokens/train.bin: | install-dev
+	.venv/bin/python recipes/nanogpt_tokens.py
 
 lint: install-dev
 	.venv/bin/python -m ruff check .

@@ -15,6 +15,7 @@ from hptransfer.provenance import versions
 from hptransfer.recipe.changes import changes
 from hptransfer.sizes import Size, shape_label
 from hptransfer.trials.changed_parts import PartChange, changed_parts
+from hptransfer.trials.identity import digest
 
 _CODES = {kind: f"evidence/stale-{kind}" for kind in ("rules", "code", "data", "model", "recipe")}
 _RULES = {
@@ -117,6 +118,20 @@ def _changes(written: Written, now: Present) -> Iterator[PartChange]:
             yield PartChange(
                 "model", f"shapes of parameters, or the rules that follow from them, at {', '.join(others)}"
             )
+
+
+def identity_here(evidence: Evidence, now: Present) -> str:
+    """The sha256 (hex) of what holds now, with the text that evidence which is not stale was trained on.
+
+    Args:
+        evidence: what a run folder holds, as it was read.
+        now: what determines its trials now.
+    """
+    parts = now.parts
+    for written in written_files(evidence):
+        if now.loaded.recipe.data.kind == _OF_PYTHON and _other_python(written) and written.carried is not None:
+            parts = _with_data_of(now.parts, written.carried.identity)
+    return digest(parts)
 
 
 def _other_python(written: Written) -> bool:

@@ -14,13 +14,20 @@ from hptransfer.recipe.rules.base import recipe_rules
 
 #: who checks a rule: the reader of recipes, the rules across keys, those of `validate`, or one of its levels by itself
 Part = Literal["form", "across", "lint", "stated"]
-#: codes whose findings may not be ignored, by the topic before the slash, and why
+_REPLACED = "evidence that its own trials contradict is replaced, not excused"
+#: topics and codes whose findings may not be ignored, and why
 _HELD = {
     "path": "what a recipe may reach on a machine is not the recipe's to say",
     "caps": "what a recipe may cost is not the recipe's to say",
     "trust": "what may run on a machine is not the recipe's to say",
     "ignore": "a comment cannot excuse comments",
     "expect": "what a recipe is held to is changed in `expect`",
+    "evidence/edited-trials": _REPLACED,
+    "evidence/edited-identity": _REPLACED,
+    "evidence/edited-fit": _REPLACED,
+    "evidence/edited-verdict": _REPLACED,
+    "evidence/other-target": _REPLACED,
+    "evidence/unreadable": "whether it says what it should cannot be asked",
 }
 _REFUSED = "every other command refuses such a recipe as well"
 #: levels whose findings may be ignored
@@ -67,9 +74,9 @@ class RuleText:
         """Why `# hptransfer: ignore[...]` cannot name it; None where it can."""
         if self.part in ("form", "across"):
             return _REFUSED
-        topic = self.code.partition("/")[0]
-        if topic in _HELD or self.level in _IGNORABLE:
-            return _HELD.get(topic)
+        held = _HELD.get(self.code.partition("/")[0]) or _HELD.get(self.code)
+        if held is not None or self.level in _IGNORABLE:
+            return held
         return f"the level {self.level} asks for what was measured now"
 
 

@@ -15,6 +15,7 @@ from hptransfer.commands.validate import validate_command
 from hptransfer.linting.ignores import comments
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import Validation, validate
+from tests.support.kept_evidence import Kept
 from tests.support.recipe_texts import MLP, edited
 
 #: breaks HPT202 at line 15
@@ -216,3 +217,18 @@ def test_a_bomb_of_comments_ends_soon(tmp_path: Path) -> None:
     assert len(many.errors) <= 1
     assert [each.id for each in short.errors] == ["HPT950"] * 101
     assert short.errors[-1].received == "4000 such comments, of which 100 are read"
+
+
+@pytest.mark.parametrize("code", ["HPT406", "evidence/edited-fit"])
+def test_edited_evidence_cannot_be_excused(tmp_path: Path, code: str) -> None:
+    """A pull request that edits a verdict may bring a comment as well: the comment is an error, the edit stays one."""
+    kept = Kept(tmp_path)
+    kept.recipe.write_text(f"# hptransfer: ignore-file[{code}] trust me\n{kept.recipe.read_text()}")
+    kept.edit("transfer.json", lambda content: content.update(verdict="DRIFTS"))
+
+    result = kept.validate()
+
+    assert result.excused == ()
+    assert {each.code for each in result.errors} >= {"ignore/held"}
+    kept.recipe.write_text(kept.recipe.read_text().replace("# hptransfer: ignore-file", "# ignored"))
+    assert "evidence/edited-verdict" in kept.found()

@@ -10,14 +10,13 @@ from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence, folder_of, read_evidence
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
-from hptransfer.evidence.stale import environment, sizes_of, stale
+from hptransfer.evidence.stale import environment, identity_here, sizes_of, stale
 from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.own_code import model_code
 from hptransfer.registry import untrusted_recipe
-from hptransfer.trials.identity import digest
 
 #: findings that leave a recipe valid, unless `--strict` is given
 _WARNINGS = ("evidence/other-environment", "evidence/other-words", "evidence/forced-target")
@@ -112,7 +111,7 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
     if _unread(now) is not None:
         return (), ("whether target.yaml follows from the evidence: the model was not read",)
     try:
-        return list(other_target(now.loaded, evidence, digest(now.parts))), ()
+        return list(other_target(now.loaded, evidence, identity_here(evidence, now))), ()
     except HptransferError as error:
         finding = error.findings[0]
         place = Place(str(evidence.folder / "target.yaml"))
