@@ -32,7 +32,7 @@ WITH_EVIDENCE = $(patsubst recipes/runs/%/tuned.yaml,recipes/%.yaml,$(wildcard r
 
 recipes: install-dev recipes/nanogpt-tokens/train.bin
 	.venv/bin/python -m hptransfer validate recipes/*.yaml
-	.venv/bin/python -m hptransfer validate $(WITH_EVIDENCE) --level static,shapes,evidence --runs recipes/runs
+	.venv/bin/python -m hptransfer validate $(WITH_EVIDENCE) --level static,shapes,evidence,coordinate --runs recipes/runs
 
 # the one recipe whose data are made, from Python's own text
 recipes/nanogpt-tokens/train.bin: | install-dev

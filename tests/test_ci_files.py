@@ -174,7 +174,6 @@ def test_formats_for_files_print_nothing_to_the_runner(merged: Path, tmp_path: P
     assert "2.1.0" not in ran.text
 
 
-@pytest.mark.xfail(strict=True, reason="folders and --max-flops come with the branch ci-safety: then delete this mark")
 def test_the_workflow_s_own_inputs_run(merged: Path, tmp_path: Path) -> None:
     """What the example gives to the action ends with 0 on a sound pull request; evidence there is none of."""
     steps = content(WORKFLOW)["jobs"]["recipes"]["steps"]
