@@ -32,7 +32,7 @@ PROJECT = Path(__file__).parent / "plugin"
 VALLEY = """\
 name: valley
 model: {kind: mlp}
-data: {kind: text, files: ["*.txt"]}
+data: {kind: text, files: [a.txt]}
 trainer: valley
 training: {steps: 10, learning_rate: 0.015625}
 parameterization: {name: mup}

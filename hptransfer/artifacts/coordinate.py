@@ -97,9 +97,11 @@ def with_coordinate(data: dict[str, Any]) -> dict[str, Any]:
         record = CoordinateRecord.of(found.get("coordinate"))
     except (KeyError, ValueError):  # of another version of the diagnostic, which a strict reader takes as it is
         return data
-    told = {"coordinate": None if record is None else record.model_dump(mode="json")}
-    if isinstance(data.get("sentence"), str) and data.get("verdict") in list(Verdict):  # which left the failure out
-        told["sentence"] = headline(Verdict(data["verdict"]), data["sentence"], record)
+    told: dict[str, Any] = {"coordinate": None if record is None else record.model_dump(mode="json")}
+    if (
+        isinstance(data.get("sentence"), str) and data.get("verdict") in Verdict.__members__
+    ):  # which left the failure out
+        told["sentence"] = headline(Verdict[data["verdict"]], data["sentence"], record)
     return {**data, **told}
 
 

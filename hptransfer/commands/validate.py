@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hptransfer.cli.options import Summary, write_summary
-from hptransfer.errors import printable
 from hptransfer.report.findings import FORMATS
 
 # typer takes choices as enumerations; this one is made of the registry's names
@@ -18,10 +17,6 @@ if TYPE_CHECKING:
     FormatName: TypeAlias = str
 else:
     FormatName = StrEnum("Format", {name: name for name in FORMATS.names})
-
-
-#: files of folders that are no recipes and are named one by one
-MOST_NAMED = 20
 
 
 def validate_command(
@@ -86,10 +81,8 @@ def validate_command(
     levels = in_order(level or (["shapes"] if trust or max_flops is not None else []))
     options = ValidationOptions(levels, trust, strict, tuple(rules or ()), runs, max_trials, max_flops)
     selected = select(recipes, trusted=trust)
-    for clause in selected.passed_over[:MOST_NAMED]:
-        print(f"note: passed over {printable(clause)}", file=sys.stderr)
-    if len(selected.passed_over) > MOST_NAMED:
-        print(f"note: passed over {len(selected.passed_over) - MOST_NAMED} more", file=sys.stderr)
+    for note in selected.notes:
+        print(f"note: {note}", file=sys.stderr)
     results = [Validation(name, None, (fault,)) for name, fault in selected.faults]
     results += [validate(reference, options) for reference in selected.recipes]
     for line in render(results):

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from hptransfer.errors import Finding, Place, UsageError
+from hptransfer.errors import Finding, Place, UsageError, printable
 from hptransfer.files import open_regular
 from hptransfer.linting.catalogue import explanations
 from hptransfer.matching import is_pattern, leads_out, matching
@@ -24,6 +24,8 @@ from hptransfer.recipe.yaml.gate import MAX_BYTES, read_yaml
 
 #: recipes that one command may check
 MOST_RECIPES = 5_000
+#: files of folders that are no recipes and are named one by one
+MOST_NAMED = 20
 #: keys of which a file in a folder must have one at its top, besides others of a recipe, to be taken for one
 _TELLING = frozenset({"sizes", "tune", "parameterization"})
 _KEYS = frozenset(Recipe.model_fields)
@@ -48,6 +50,13 @@ class Selected:
     recipes: tuple[str, ...]
     faults: tuple[tuple[str, Finding], ...]
     passed_over: tuple[str, ...]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was passed over, for people: the first files one by one, then how many more."""
+        named = [f"passed over {printable(clause)}" for clause in self.passed_over[:MOST_NAMED]]
+        left = len(self.passed_over) - MOST_NAMED
+        return (*named, f"passed over {left} more") if left > 0 else (*named,)
 
 
 def select(arguments: Sequence[str], *, trusted: bool = False) -> Selected:

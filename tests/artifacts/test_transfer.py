@@ -92,6 +92,7 @@ def test_the_keys_are_promised() -> None:
         "axes",
         "target",
         "mechanics",
+        "coordinate",
         "diagnostics",
         "adaptive",
         "provenance",

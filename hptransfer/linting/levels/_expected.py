@@ -42,7 +42,9 @@ def held_to(loaded: LoadedRecipe, evidence: Evidence, unread: str | None) -> Lev
         if why is not None:
             undecided = (f"whether `expect.prediction` is met: {why}",)
             expect = expect.model_copy(update={"prediction": None})
-    errors, open_, notes = [], [], []
+    errors: list[Finding] = []
+    open_: list[Finding] = []
+    notes: list[str] = []
     for each in judge_expectations(expect, Found(tuned.hyperparameters, checked, prediction)):
         if each.met:
             notes.append(f"committed evidence: {each.sentence}")

@@ -101,9 +101,9 @@ def stale_target(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
 def _as_told_now(target: TargetFile, coordinate: CoordinateRecord | None) -> TargetFile:
     """A file of before the coordinate check's outcome was kept in it, with what its verdict says of it now."""
     verdict = target.verdict
-    if verdict.coordinate is not None or coordinate is None or verdict.verdict not in list(Verdict):
+    if verdict.coordinate is not None or verdict.verdict is None or coordinate is None:
         return target
-    sentence = headline(Verdict(verdict.verdict), verdict.sentence, coordinate)
+    sentence = headline(Verdict[verdict.verdict], verdict.sentence, coordinate)
     told = verdict.model_copy(update={"coordinate": coordinate, "sentence": sentence})
     return target.model_copy(update={"verdict": told})
 
