@@ -203,7 +203,7 @@ class MeasuredLadder:
         spread = (
             _NOTHING_KNOWN
             if self._deviation is _NOTHING_KNOWN
-            else here.interval(partial(_in_deviations, self.deviation.draws))
+            else here.interval(partial(_counted_in, self.deviation.draws))
         )
         if not self.deviation.known and math.isfinite(spread.low):
             # how far seeds differ is bounded from below only, so the regret in such units from above
@@ -220,7 +220,7 @@ class MeasuredLadder:
             transferred_loss=here.loss,
             regret=here.interval(lambda lost: lost),
             sampled_regret=replace(here, open_above=False).interval(lambda lost: lost).high,
-            relative_regret=here.interval(lambda lost: lost / best),
+            relative_regret=here.interval(partial(_counted_in, best)),
             cost=doublings if unit.known and doublings is not None else spread,
             doublings=doublings,
             deviations=spread,
@@ -234,10 +234,10 @@ class MeasuredLadder:
         )
 
 
-def _in_deviations(deviation: Array, lost: Array) -> Array:
-    """(DRAWS,) losses in deviations between seeds; any loss is infinitely many where seeds do not differ at all."""
+def _counted_in(unit: Array, lost: Array) -> Array:
+    """(DRAWS,) losses in deviations between seeds, or in the best loss; of a unit of 0 any loss is infinitely many."""
     none = np.where(lost > 0, math.inf, 0.0)
-    return np.divide(lost, deviation, out=none, where=np.broadcast_to(deviation > 0, none.shape))
+    return np.divide(lost, unit, out=none, where=np.broadcast_to(unit > 0, none.shape))
 
 
 def _on_curve(draws: CurveDraws, at: float) -> Array:

@@ -513,7 +513,8 @@ def test_lines_that_end_as_on_windows_are_said(target: Path) -> None:
     result = run("verify", "--export", script)
 
     assert result.exit_code == 2, result.output
-    assert f"{script}: line 1 ends with CRLF" in flat(result)
+    assert f"{script}:1: " in flat(result)
+    assert "line 1 ends with CRLF" in flat(result)
 
 
 @pytest.mark.parametrize(("name", "file"), [("yaml", "plan.yaml"), ("automodel", "automodel.yaml")])
