@@ -33,7 +33,8 @@ def diff_command(
     """Compare recipes of two versions: their keys, their plans at the target, and what committed evidence says.
 
     Returns:
-        0 when no verdict got worse, 1 when one did: TRANSFERS became another, or a target is not covered any more.
+        0 when no verdict got worse, 1 when one did: TRANSFERS became another, a target is not covered any more, or a
+        recipe with a verdict was removed.
 
     Raises:
         UsageError: there is no such path or revision, no recipe in either version, or too much to compare.
