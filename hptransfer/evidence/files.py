@@ -18,7 +18,7 @@ from hptransfer.recipe.load import LoadedRecipe
 #: bytes of a file; evidence of a thousand trials has a tenth of it
 LARGEST = 8 << 20
 #: where the folder of run folders lies where nobody says
-_RUNS = "runs"
+DEFAULT_RUNS = "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +52,8 @@ def folder_of(loaded: LoadedRecipe, runs: Path | None) -> Path:
     name = loaded.recipe.name
     if runs is not None:
         return runs / name
-    here = Path(_RUNS) / name
-    return here if os.path.lexists(here) else loaded.root / _RUNS / name
+    here = Path(DEFAULT_RUNS) / name
+    return here if os.path.lexists(here) else loaded.path.parent / DEFAULT_RUNS / name
 
 
 def read_evidence(folder: Path) -> Evidence:

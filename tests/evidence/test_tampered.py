@@ -215,7 +215,7 @@ def test_files_without_trials_say_what_to_run(tmp_path: Path, name: str) -> None
     found = kept.validate().errors
 
     assert "evidence/without-trials" in {each.code for each in found}
-    assert "finished trials are reused" in str(next(each.hint for each in found if "without" in each.code))
+    assert "all trials are trained again" in str(next(each.hint for each in found if "without" in each.code))
 
 
 @pytest.mark.parametrize("name", ["tuned.yaml", "transfer.json"])

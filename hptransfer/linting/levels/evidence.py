@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,11 +11,11 @@ from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence, folder_of, read_evidence
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
+from hptransfer.evidence.repair import again, command
 from hptransfer.evidence.stale import environment, identity_here, sizes_of, stale
 from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
-from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.own_code import model_code
 from hptransfer.registry import untrusted_recipe
 
@@ -42,7 +43,7 @@ class EvidenceLevel:
         if evidence.unreadable:
             return LevelOutcome(errors=evidence.unreadable)
         if evidence.tuned is None or evidence.transfer is None:
-            return LevelOutcome(errors=(_none(loaded, evidence),))
+            return LevelOutcome(errors=(_none(subject, evidence),))
         held = LevelOutcome()
         with nullcontext() if options.trust else untrusted_recipe():
             now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
@@ -64,16 +65,19 @@ def _faulty(found: Sequence[Finding]) -> bool:
     return any(finding.code not in _WARNINGS for finding in found)
 
 
-def _none(loaded: LoadedRecipe, evidence: Evidence) -> Finding:
+def _none(subject: Subject, evidence: Evidence) -> Finding:
+    loaded, runs = subject.loaded, subject.options.runs
     missing = [
         name
         for name, content in (("tuned.yaml", evidence.tuned), ("transfer.json", evidence.transfer))
         if content is None
     ]
+    if runs is None and os.path.lexists(evidence.folder):
+        runs = evidence.folder.parent
     return Finding(
         "a recipe must have its evidence beside it, or in the folder that `--runs` names",
         f"no {' and no '.join(missing)} in {evidence.folder}",
-        f"run `hptransfer run {loaded.path}` and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
+        f"run {command('run', loaded.path, runs)} and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
         Place(str(loaded.path)),
         "evidence/none",
     )
@@ -82,7 +86,7 @@ def _none(loaded: LoadedRecipe, evidence: Evidence) -> Finding:
 def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
     """In the order of what they rest on: trials, what they are of, what follows from them, each other."""
     yield from now.faults
-    yield from edited_trials(evidence)
+    yield from edited_trials(now.loaded, evidence)
     outdated = list(stale(evidence, now))
     yield from outdated
     yield from environment(evidence, now)
@@ -95,7 +99,7 @@ def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
             differing.append("tuned.yaml and transfer.json are of other rules, code or data")
         if differing:
             rule = "transfer must be checked for the values in tuned.yaml"
-            hint = f"run `hptransfer check {now.loaded.path}`"
+            hint = f"run {again('check', now.loaded.path, evidence)}"
             place = Place(str(evidence.folder / "transfer.json"))
             yield Finding(rule, "; ".join(differing), hint, place, "evidence/other-values")
     yield from stale_target(now.loaded, evidence)
