@@ -94,4 +94,4 @@ def test_aliases_are_refused(tmp_path: Path) -> None:
     (finding,) = refused(path).findings
 
     assert finding.rule == "tuned.yaml must be what `hptransfer tune` wrote"
-    assert "line 2: an alias" in str(finding.received)
+    assert "line 2, column 10: an alias" in str(finding.received)
