@@ -87,6 +87,27 @@ def test_the_default_is_not_repeated(kept: Kept, runs: Path | None, tmp_path: Pa
     assert {tuple(words[3:]) for words in commands(kept, runs)} == {()}
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_run_folder_is_not_the_folder_of_run_folders(
+    kept: Kept, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The parent is named, which holds; a folder without evidence, or of another recipe, has no such parent."""
+    folder, recipe = Path("a b/kept/mup-adamw"), kept.recipe.absolute()
+    if inside:
+        monkeypatch.chdir(folder)
+        folder = Path()
+
+    def hint(runs: Path) -> str:
+        (found,) = validate(str(recipe), ValidationOptions(("static", "evidence"), runs=runs)).errors
+        assert found.code == "evidence/none"
+        return str(found.hint)
+
+    above = shlex.split(hint(folder).rpartition("`--runs ")[2].rstrip("`"))[0]
+    assert above == (".." if inside else "a b/kept")
+    assert not validate(str(recipe), ValidationOptions(("static", "evidence"), runs=Path(above))).errors
+    assert "hptransfer run" in hint(folder / "elsewhere")
+
+
 def test_whether_trials_are_reused(kept: Kept) -> None:
     """Only where the database of the search is there."""
     _stale(kept)

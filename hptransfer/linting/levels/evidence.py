@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from shlex import quote
 
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence, folder_of, read_evidence
@@ -72,14 +74,28 @@ def _none(subject: Subject, evidence: Evidence) -> Finding:
         for name, content in (("tuned.yaml", evidence.tuned), ("transfer.json", evidence.transfer))
         if content is None
     ]
+    place = Place(str(loaded.path))
+    rule = "a recipe must have its evidence beside it, or in the folder that `--runs` names"
+    received = f"no {' and no '.join(missing)} in {evidence.folder}"
+    if runs is not None and _is_run_folder(runs, loaded.recipe.name):
+        above = runs.parent if runs.name else Path("..")
+        hint = f"`--runs` is the folder of run folders, and {runs} is one of those: write `--runs {quote(str(above))}`"
+        return Finding(rule, received, hint, place, "evidence/none")
     if runs is None and os.path.lexists(evidence.folder):
         runs = evidence.folder.parent
     return Finding(
-        "a recipe must have its evidence beside it, or in the folder that `--runs` names",
-        f"no {' and no '.join(missing)} in {evidence.folder}",
+        rule,
+        received,
         f"run {command('run', loaded.path, runs)} and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
-        Place(str(loaded.path)),
+        place,
         "evidence/none",
+    )
+
+
+def _is_run_folder(runs: Path, name: str) -> bool:
+    """Whether a folder that was named as the one of run folders is the recipe's own run folder."""
+    return Path(os.path.abspath(runs)).name == name and any(
+        os.path.lexists(runs / file) for file in ("tuned.yaml", "transfer.json")
     )
 
 
