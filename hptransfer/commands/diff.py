@@ -50,7 +50,9 @@ def diff_command(
     recipes = compare(before, after, trust=trust)
     if not recipes:
         hint = "name a folder of recipes, or the recipes' files"
-        raise UsageError("there must be a recipe in either version", received=f"none in {base} and {head}", hint=hint)
+        below = f" below {' and '.join(inside)}" if inside else ""
+        received = f"none{below} in {base} and {head}"
+        raise UsageError("there must be a recipe in either version", received=received, hint=hint)
     found = Compared(base, head, recipes)
     for line in FORMATS.look_up(output_format)(found):
         print(line)

@@ -446,6 +446,38 @@ def test_no_recipe_at_all() -> None:
         diff_command("a", "a")
 
 
+@pytest.mark.parametrize("paths", [["nope.yaml"], ["nope.yaml", "./deep/"]])
+def test_paths_that_name_no_recipe_are_named(paths: list[str]) -> None:
+    """Not only the versions in which they are not."""
+    version("a", {"x.yaml": MLP})
+
+    with pytest.raises(UsageError) as error:
+        diff_command("a", "a", paths)
+    below = " and ".join(os.path.normpath(path) for path in paths)
+    assert error.value.findings[0].received == f"none below {below} in a and a"
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("main~1..main", "main~1 main"),
+        ("main..", "main HEAD"),
+        ("..main", "HEAD main"),
+        ("main...topic", "$(git merge-base main topic) topic"),
+        ("a;b..c", "'a;b' c"),
+        ("../nowhere", None),
+        ("a/../nowhere", None),
+        ("nowhere", None),
+    ],
+)
+def test_a_range_is_two_words(reference: str, words: str | None) -> None:
+    """What git writes with dots is two arguments; a path with dots is a path."""
+    with pytest.raises(UsageError, match="such a path or revision") as error:
+        diff_command(reference, ".")
+    hint = str(error.value.findings[0].hint)
+    assert hint == (f"write two words: `{words}`" if words else trees._NAMED)
+
+
 # Markdown
 
 
