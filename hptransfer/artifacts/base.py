@@ -33,6 +33,12 @@ _MOST_NODES = 400_000
 _DEEPEST = 100
 
 
+def _marked(said: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    at = event.start_mark
+    mark = None if at is None else yaml.Mark(at.name, at.index, at.line, at.column, None, 0)
+    return yaml.MarkedYAMLError(problem=said, problem_mark=mark)
+
+
 def _loaded(text: str) -> Any:
     """YAML text as data, after a look at its events, which take no memory.
 
@@ -44,10 +50,10 @@ def _loaded(text: str) -> Any:
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
             said = "an alias (`*name`), which no command writes"
-            raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+            raise _marked(said, event)
         if count > _MOST_NODES or depth > _DEEPEST:
             said = f"more than {_MOST_NODES:,} entries, or {_DEEPEST} in each other: no command writes that"
-            raise yaml.MarkedYAMLError(problem=said, problem_mark=event.start_mark)
+            raise _marked(said, event)
     return yaml_content(text)
 
 

@@ -37,7 +37,7 @@ def unparsed(text: str, error: Exception) -> Unparsed:
     """What a parser's error says of a text.
 
     Args:
-        text: that was parsed.
+        text: YAML or JSON of a whole file, as it was given to the parser.
         error: of `json` or `yaml`, or a RecursionError.
     """
     if found := _CONFLICT.search(text):
@@ -50,7 +50,9 @@ def unparsed(text: str, error: Exception) -> Unparsed:
         said = " ".join(part for part in (error.problem, error.context) if part)
         return Unparsed(_line(said).removeprefix(f"line {mark.line + 1}: "), mark.line + 1, mark.column + 1)
     if isinstance(error, yaml.reader.ReaderError):
-        return Unparsed(_line(str(error)), *_at(text, error.position))
+        # `position` counts bytes in libyaml and characters in Python
+        refused = yaml.reader.Reader.NON_PRINTABLE.search(text)
+        return Unparsed(_line(str(error)), *(_at(text, refused.start()) if refused else (None, None)))
     return Unparsed(_line(str(error)))
 
 
