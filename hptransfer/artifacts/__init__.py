@@ -10,6 +10,7 @@ watch            the JSON lines that `hptransfer.watch` writes
 spent            what training cost, a section of several files
 json_data        results as plain JSON data
 known_values     values that must be one of a list, checked where a file is read
+unparsed         why a text is no YAML or JSON, with line and column
 yaml_keys        YAML whose mappings have each key once
 """
 
@@ -27,6 +28,7 @@ __all__ = [
     "target",
     "transfer",
     "tuned",
+    "unparsed",
     "watch",
     "yaml_keys",
 ]

@@ -10,8 +10,9 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hptransfer.artifacts.unparsed import unparsed
 from hptransfer.artifacts.yaml_keys import SafeLoader, yaml_content
-from hptransfer.errors import UsageError
+from hptransfer.errors import Place, UsageError
 from hptransfer.files import bounded_content, write_atomically
 
 #: bytes of a file that are read
@@ -32,6 +33,12 @@ _MOST_NODES = 400_000
 _DEEPEST = 100
 
 
+def _marked(said: str, event: yaml.Event) -> yaml.MarkedYAMLError:
+    at = event.start_mark
+    mark = None if at is None else yaml.Mark(at.name, at.index, at.line, at.column, None, 0)
+    return yaml.MarkedYAMLError(problem=said, problem_mark=mark)
+
+
 def _loaded(text: str) -> Any:
     """YAML text as data, after a look at its events, which take no memory.
 
@@ -42,12 +49,11 @@ def _loaded(text: str) -> Any:
     for count, event in enumerate(yaml.parse(text, SafeLoader)):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent):
-            where = f"line {event.start_mark.line + 1}: " if event.start_mark else ""
-            raise yaml.YAMLError(f"{where}an alias (`*name`), which no command writes")
+            said = "an alias (`*name`), which no command writes"
+            raise _marked(said, event)
         if count > _MOST_NODES or depth > _DEEPEST:
-            raise yaml.YAMLError(
-                f"more than {_MOST_NODES:,} entries, or {_DEEPEST} in each other: no command writes that"
-            )
+            said = f"more than {_MOST_NODES:,} entries, or {_DEEPEST} in each other: no command writes that"
+            raise _marked(said, event)
     return yaml_content(text)
 
 
@@ -100,7 +106,9 @@ class Artifact(BaseModel):
         try:
             data: Any = json.loads(text) if path.suffix == ".json" else _loaded(text)
         except (ValueError, yaml.YAMLError, RecursionError) as error:
-            raise UsageError(rule, received=f"{path}: {str(error).splitlines()[0][:200]}") from None
+            why = unparsed(text, error)
+            place = Place(str(path), why.line, why.column)
+            raise UsageError(rule, received=f"{path}: {why}", hint=why.hint, place=place) from None
         found = data.get("format") if isinstance(data, dict) else None
         if isinstance(data, dict) and found != cls.FORMAT:
             raise UsageError(

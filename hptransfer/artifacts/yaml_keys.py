@@ -33,7 +33,8 @@ class OnceLoader(SafeLoader):
                 continue
             line, name = key.start_mark.line + 1, (key.tag, key.value)
             if name in seen:
-                raise yaml.YAMLError(f"line {line}: the key `{key.value[:80]}` is in line {seen[name]} already")
+                said = f"line {line}: the key `{key.value[:80]}` is in line {seen[name]} already"
+                raise yaml.MarkedYAMLError(problem=said, problem_mark=key.start_mark)
             seen[name] = line
         return super().construct_mapping(node, deep)
 

@@ -33,7 +33,8 @@ def diff_command(
     """Compare recipes of two versions: their keys, their plans at the target, and what committed evidence says.
 
     Returns:
-        0 when no verdict got worse, 1 when one did: TRANSFERS became another, or a target is not covered any more.
+        0 when no verdict got worse, 1 when one did: TRANSFERS became another, a target is not covered any more, or a
+        recipe with a verdict was removed.
 
     Raises:
         UsageError: there is no such path or revision, no recipe in either version, or too much to compare.
@@ -49,7 +50,9 @@ def diff_command(
     recipes = compare(before, after, trust=trust)
     if not recipes:
         hint = "name a folder of recipes, or the recipes' files"
-        raise UsageError("there must be a recipe in either version", received=f"none in {base} and {head}", hint=hint)
+        below = f" below {' and '.join(inside)}" if inside else ""
+        received = f"none{below} in {base} and {head}"
+        raise UsageError("there must be a recipe in either version", received=received, hint=hint)
     found = Compared(base, head, recipes)
     for line in FORMATS.look_up(output_format)(found):
         print(line)

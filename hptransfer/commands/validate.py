@@ -61,7 +61,7 @@ def validate_command(
         float | None, typer.Option(min=0, help="An error beyond: their FLOPs, 1e18.", show_default=False)
     ] = None,
 ) -> int:
-    """Check recipes, level by level; only the levels that are asked run.
+    """Check recipes, level by level: `static` always, of the others those that are asked.
 
     Of a folder, *.yaml and *.yml that look like recipes are checked; the others are named on standard error.
 

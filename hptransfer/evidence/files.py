@@ -5,20 +5,21 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
+from hptransfer.artifacts.unparsed import undecoded
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.recipe.load import LoadedRecipe
 
 #: bytes of a file; evidence of a thousand trials has a tenth of it
 LARGEST = 8 << 20
 #: where the folder of run folders lies where nobody says
-_RUNS = "runs"
+DEFAULT_RUNS = "runs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +53,8 @@ def folder_of(loaded: LoadedRecipe, runs: Path | None) -> Path:
     name = loaded.recipe.name
     if runs is not None:
         return runs / name
-    here = Path(_RUNS) / name
-    return here if os.path.lexists(here) else loaded.root / _RUNS / name
+    here = Path(DEFAULT_RUNS) / name
+    return here if os.path.lexists(here) else loaded.path.parent / DEFAULT_RUNS / name
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -75,20 +76,31 @@ def read_evidence(folder: Path) -> Evidence:
             continue
         except HptransferError as error:
             if part != "snapshot":  # it only names what changed; an older one is no fault
-                faults += [_unreadable(each.received or each.rule, path, each.hint) for each in error.findings]
+                faults += [_as_found(each, path) for each in error.findings]
+        except UnicodeDecodeError as error:
+            why = undecoded(error)
+            rule, place = f"{path.name} must be text, as hptransfer wrote it", Place(str(path), why.line, why.column)
+            faults.append(_as_found(Finding(rule, str(why), place=place), path))
         except (OSError, ValueError) as error:
-            faults.append(_unreadable(str(error), path))
+            faults.append(_not_read(str(error), path))
     return Evidence(folder, unreadable=tuple(faults), **found)  # type: ignore[arg-type]  # by the kinds above
 
 
-def _unreadable(received: str, path: Path, hint: str | None = None) -> Finding:
-    return Finding(
-        f"{path.name} must be what hptransfer wrote: a regular file of at most {LARGEST >> 20} MiB, behind no link",
-        received,
-        hint or "commit the file as the command wrote it",
-        Place(str(path)),
-        "evidence/unreadable",
-    )
+_AS_WRITTEN = "commit the file as the command wrote it"
+_CODE = "evidence/unreadable"
+
+
+def _as_found(finding: Finding, path: Path) -> Finding:
+    """What reading a file's text found in it, at its place."""
+    received = (finding.received or "").removeprefix(f"{path}: ") or None
+    place = finding.place or Place(str(path))
+    return replace(finding, received=received, hint=finding.hint or _AS_WRITTEN, place=place, code=_CODE)
+
+
+def _not_read(received: str, path: Path) -> Finding:
+    """A file whose text was not read at all."""
+    rule = f"{path.name} must be what hptransfer wrote: a regular file of at most {LARGEST >> 20} MiB, behind no link"
+    return Finding(rule, received, _AS_WRITTEN, Place(str(path)), _CODE)
 
 
 def _text(folder: Path, name: str) -> str:

@@ -60,7 +60,7 @@ def contradictions(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> I
         evidence: what its run folder holds, as it was read.
         identity: sha256 (hex) of the rules, code and data that hold now.
     """
-    for finding in edited_trials(evidence):
+    for finding in edited_trials(loaded, evidence):
         if finding.code != "evidence/without-trials":
             yield as_objection(finding)
     files = list(written_files(evidence))

@@ -13,6 +13,7 @@ from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.rejudged import own_diagnostics, rejudged
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence
+from hptransfer.evidence.repair import again, reused
 from hptransfer.evidence.stale import Written, written_files
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
 from hptransfer.provenance import tool_version
@@ -23,16 +24,17 @@ _MOST_NAMED = 4
 _AS_WRITTEN = "take the file as the command wrote it: `git log -p` shows who changed it"
 
 
-def edited_trials(evidence: Evidence) -> Iterator[Finding]:
+def edited_trials(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
     """Trials whose keys are not those of their content, and files whose identity is not that of their parts.
 
     Args:
+        loaded: the recipe, for the hint of what to run.
         evidence: what a run folder holds, as it was read.
     """
     for written in written_files(evidence):
         carried = written.carried
         if carried is None:
-            yield _without_trials(written)
+            yield _without_trials(written, loaded, evidence)
             continue
         if carried.digest != written.identity:
             rule = "`identity` must be the sha256 of what `evidence.identity` says"
@@ -47,11 +49,12 @@ def edited_trials(evidence: Evidence) -> Iterator[Finding]:
             yield Finding(rule, f"{places}{more}", _AS_WRITTEN, Place(str(written.path)), "evidence/edited-trials")
 
 
-def _without_trials(written: Written) -> Finding:
+def _without_trials(written: Written, loaded: LoadedRecipe, evidence: Evidence) -> Finding:
+    run = again("run", loaded.path, evidence)
     return Finding(
         f"{written.path.name} must carry its trials, so that what it says can be computed again",
         "it carries none: an earlier version wrote it, or they were taken out",
-        "run `hptransfer run RECIPE` with this version: finished trials are reused, and both files are written anew",
+        f"run {run} with this version, which writes both files anew: {reused(evidence)}",
         Place(str(written.path)),
         "evidence/without-trials",
     )
@@ -65,17 +68,21 @@ def edited_results(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding
         evidence: of it, with trials.
     """
     tuned, transfer, folder = evidence.tuned, evidence.transfer, evidence.folder
+    anew = f"write it anew by {again('run', loaded.path, evidence)}: {reused(evidence)}"
     if tuned is not None and tuned.evidence is not None:
         version = tuned.provenance.versions.get("hptransfer", "")
-        yield from _edited(
-            folder / "tuned.yaml", "evidence/edited-fit", version, lambda: refitted(loaded.recipe, tuned)
-        )
+        path = folder / "tuned.yaml"
+        yield from _edited(path, "evidence/edited-fit", version, anew, lambda: refitted(loaded.recipe, tuned))
     if tuned is not None and transfer is not None and transfer.evidence is not None:
         path, version = folder / "transfer.json", transfer.provenance.hptransfer
-        yield from _edited(path, "evidence/edited-verdict", version, lambda: rejudged_fields(loaded, tuned, transfer))
+        yield from _edited(
+            path, "evidence/edited-verdict", version, anew, lambda: rejudged_fields(loaded, tuned, transfer)
+        )
 
 
-def _edited(path: Path, code: str, version: str, compare: Callable[[], list[Difference]]) -> Iterator[Finding]:
+def _edited(
+    path: Path, code: str, version: str, anew: str, compare: Callable[[], list[Difference]]
+) -> Iterator[Finding]:
     """What differs: facts are edited, or judged otherwise by now; words alone may be another version's."""
     rule = f"what {path.name} says must follow from the trials that it carries"
     try:
@@ -91,7 +98,7 @@ def _edited(path: Path, code: str, version: str, compare: Callable[[], list[Diff
         fields = ", ".join(each.field for each in found[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         received = f"{fields}{more} in other words; by what it says, hptransfer {version} wrote it"
-        hint = "read the sentences that `hptransfer check` prints, or write the file anew: finished trials are reused"
+        hint = f"read the sentences that `hptransfer check` prints, or {anew}"
         yield Finding(
             f"{path.name} is worded by this version", received, hint, Place(str(path)), "evidence/other-words"
         )
@@ -102,7 +109,7 @@ def _edited(path: Path, code: str, version: str, compare: Callable[[], list[Diff
         yield Finding(rule, f"{shown}{more}", _AS_WRITTEN, Place(str(path)), code)
         return
     received = f"{shown}{more}; by what it says, hptransfer {version} wrote it, and this is {tool_version()}"
-    hint = f"write it anew by `hptransfer run`: finished trials are reused; where they are gone, {_AS_WRITTEN}"
+    hint = f"{anew}; where nobody meant to change it, {_AS_WRITTEN}"
     yield Finding(rule, received, hint, Place(str(path)), code)
 
 

@@ -11,6 +11,7 @@ from hptransfer.artifacts.carried import Carried
 from hptransfer.errors import Finding, Place
 from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.present import Present
+from hptransfer.evidence.repair import again, reused
 from hptransfer.provenance import versions
 from hptransfer.recipe.changes import changes
 from hptransfer.sizes import Size, shape_label
@@ -89,7 +90,7 @@ def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:
         if written.recipe_hash != now.loaded.hash and "recipe" not in found:
             found["recipe"] = _recipe_changes(evidence, now)
         for kind, texts in found.items():
-            yield Finding(_RULES[kind], _named(texts), _hint(now), Place(str(written.path)), _CODES[kind])
+            yield Finding(_RULES[kind], _named(texts), _hint(evidence, now), Place(str(written.path)), _CODES[kind])
 
 
 def _named(texts: list[str]) -> str:
@@ -97,11 +98,9 @@ def _named(texts: list[str]) -> str:
     return "; ".join(texts[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _hint(now: Present) -> str:
-    return (
-        f"if this is meant, run `hptransfer run {now.loaded.path}` and commit what it writes: finished trials that "
-        "still fit are reused"
-    )
+def _hint(evidence: Evidence, now: Present) -> str:
+    run = again("run", now.loaded.path, evidence)
+    return f"if this is meant, run {run} and commit what it writes: {reused(evidence)}"
 
 
 def _changes(written: Written, now: Present) -> Iterator[PartChange]:

@@ -157,7 +157,9 @@ def rule_page(name: str) -> Iterator[str]:
     if name in foreign:
         return _foreign_page(foreign[name])
     codes = [*(rule.code for rule in all_rules()), *foreign]
-    guess = suggestion.closest(name, codes) if "/" in name else None  # numbers that look alike mean nothing alike
+    # numbers that look alike mean nothing alike, but 406 is HPT406
+    number = f"HPT{name.strip().zfill(3)}"
+    guess = suggestion.closest(name, codes) if "/" in name else number if rule_of(number) else None
     raise UsageError(
         "a rule is named by its number or its code",
         received=printable(name)[:80],

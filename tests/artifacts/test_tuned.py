@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from hptransfer.artifacts.tuned import read_tuned
-from hptransfer.errors import UsageError
+from hptransfer.errors import Place, UsageError
 from hptransfer.hyperparameters import MULTIPLIERS
 from tests.support.tuned_results import tuned_result
 
@@ -86,6 +86,26 @@ def test_wrong_content_is_refused_by_its_field(tmp_path: Path, changes: dict[str
     assert (finding.received or "").startswith(f"{path}: {received}")
 
 
+@pytest.mark.parametrize(
+    ("text", "line", "column", "said"),
+    [
+        ("a: é\nb: é\x07c\n", 2, 5, "unacceptable character #x0007"),
+        ("a: 1\nb: 2\na: 3\n", 3, 1, "the key `a` is in line 1 already"),
+        ("a: 1\nb: *c\n", 2, 4, "an alias"),
+        ("a: 1\nb: [1}\n", 2, 6, "did not find expected ',' or ']'"),
+        ("a: 1\n<<<<<<< HEAD\nb: 1\n", 2, 1, "a merge's conflict is not resolved"),
+    ],
+)
+def test_what_is_no_yaml_has_its_place(tmp_path: Path, text: str, line: int, column: int, said: str) -> None:
+    """Line and column count from 1, the column in characters."""
+    path = tmp_path / "tuned.yaml"
+    path.write_text(text)
+    (finding,) = refused(path).findings
+
+    assert finding.place == Place(str(path), line, column)
+    assert (finding.received or "").startswith(f"{path}: line {line}, column {column}: {said}")
+
+
 def test_aliases_are_refused(tmp_path: Path) -> None:
     """A few lines of them are more data than fits in memory; `tune` writes none."""
     path = tmp_path / "tuned.yaml"
@@ -94,4 +114,4 @@ def test_aliases_are_refused(tmp_path: Path) -> None:
     (finding,) = refused(path).findings
 
     assert finding.rule == "tuned.yaml must be what `hptransfer tune` wrote"
-    assert "line 2: an alias" in str(finding.received)
+    assert "line 2, column 10: an alias" in str(finding.received)

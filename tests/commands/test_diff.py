@@ -25,6 +25,8 @@ from tests.support.transfer_files import transfer_file
 from tests.support.tuned_results import tuned_result
 
 OWN = edited(MLP, ("{kind: mlp}", "{kind: factory, factory: net:make}"), ("name: small", "name: own"))
+#: with every key that `tune` and `check` may be asked to change
+PLAIN = edited(MLP, ("tune:", "check: {octaves: 2, seeds: 2}\ntune:\n  trials: 16"))
 
 
 @pytest.fixture(autouse=True)
@@ -133,6 +135,31 @@ def test_folders(capsys: pytest.CaptureFixture[str]) -> None:
         "new.yaml": "added",
     }
     assert recipes["x.yaml"]["changes"] == [{"key": "training.steps", "old": 100, "new": 200, "effect": "trains anew"}]
+
+
+@pytest.mark.parametrize(
+    ("key", "edit", "old", "new"),
+    [
+        ("tune.space.learning_rate.high", ("high: 1e-1", "high: 0.5"), 0.1, 0.5),
+        ("tune.trials", ("trials: 16", "trials: 17"), 16, 17),
+        ("check.octaves", ("octaves: 2", "octaves: 3"), 2.0, 3.0),
+        ("check.seeds", ("seeds: 2", "seeds: 3"), 2, 3),
+        ("description", ("name: small", "description: for a test\nname: small"), "", "for a test"),
+    ],
+)
+def test_keys_that_no_plan_depends_on(
+    key: str, edit: tuple[str, str], old: object, new: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each changed key is listed in every format, whether or not the plan at the target could change by it."""
+    version("a", {"r.yaml": PLAIN})
+    version("b", {"r.yaml": edited(PLAIN, edit)})
+
+    (recipe,) = found(capsys, "a", "b")
+    assert recipe["status"] == "changed"
+    assert [(each["key"], each["old"], each["new"]) for each in recipe["changes"]] == [(key, old, new)]
+    for output_format in ("text", "markdown"):
+        diff_command("a", "b", output_format=output_format)
+        assert key in capsys.readouterr().out
 
 
 def test_the_plan_at_the_target(capsys: pytest.CaptureFixture[str]) -> None:
@@ -258,6 +285,26 @@ def test_regressions(
     assert [line for line in said.splitlines() if line.startswith("regressed: ")] == [
         f"regressed: r.yaml: {each}" for each in regressions
     ]
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_a_removed_recipe_loses_its_verdict(verdict: Verdict, capsys: pytest.CaptureFixture[str]) -> None:
+    """With its run folder or without, exit status 1; without a check, or with a stale one, none is lost."""
+    kept = edited(MLP, ("name: small", "name: kept"))
+    with_evidence(version("a", {"r.yaml": MLP, "kept.yaml": kept}), verdict=verdict)
+    with_evidence(version("b", {"r.yaml": MLP, "kept.yaml": kept}), verdict=verdict)
+    Path("b/r.yaml").unlink()
+    version("c", {"r.yaml": MLP, "kept.yaml": kept})
+
+    removed = {each["path"]: each for each in found(capsys, "a", "b", status=1)}["r.yaml"]
+    assert removed["regressions"] == [f"verdict {verdict} -> none: the recipe was removed"]
+    assert diff_command("a", "b") == 1
+    said = capsys.readouterr().out
+    assert f"regressed: r.yaml: verdict {verdict} -> none: the recipe was removed" in said
+    assert "1 verdict regressed" in said
+    assert found(capsys, "c", "b")
+    version("a", {"r.yaml": edited(MLP, ("steps: 100", "steps: 200"))})
+    assert found(capsys, "a", "b")
 
 
 def test_evidence_goes_stale(capsys: pytest.CaptureFixture[str]) -> None:
@@ -399,6 +446,38 @@ def test_no_recipe_at_all() -> None:
         diff_command("a", "a")
 
 
+@pytest.mark.parametrize("paths", [["nope.yaml"], ["nope.yaml", "./deep/"]])
+def test_paths_that_name_no_recipe_are_named(paths: list[str]) -> None:
+    """Not only the versions in which they are not."""
+    version("a", {"x.yaml": MLP})
+
+    with pytest.raises(UsageError) as error:
+        diff_command("a", "a", paths)
+    below = " and ".join(os.path.normpath(path) for path in paths)
+    assert error.value.findings[0].received == f"none below {below} in a and a"
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("main~1..main", "main~1 main"),
+        ("main..", "main HEAD"),
+        ("..main", "HEAD main"),
+        ("main...topic", "$(git merge-base main topic) topic"),
+        ("a;b..c", "'a;b' c"),
+        ("../nowhere", None),
+        ("a/../nowhere", None),
+        ("nowhere", None),
+    ],
+)
+def test_a_range_is_two_words(reference: str, words: str | None) -> None:
+    """What git writes with dots is two arguments; a path with dots is a path."""
+    with pytest.raises(UsageError, match="such a path or revision") as error:
+        diff_command(reference, ".")
+    hint = str(error.value.findings[0].hint)
+    assert hint == (f"write two words: `{words}`" if words else trees._NAMED)
+
+
 # Markdown
 
 
@@ -442,6 +521,6 @@ def test_markdown_of_hostile_recipes(capsys: pytest.CaptureFixture[str]) -> None
     for line in said.splitlines():
         assert not line or line.startswith(own) or " recipes" in line
         assert not line.startswith("| ") or line.count("|") in (5, 6)
-        bare = re.sub(r"`[^`]*`|</?(?:code|details|summary)>|<br>|<!-- -->", "", line)
-        assert "<" not in bare
+        bare = re.sub(r"`[^`]*`|</?(?:code|details|summary)>|<br>", "", line)
+        assert "<" not in bare.replace("<!-- -->", "")  # which splits mentions and links
         assert not re.search(r"@\w|://", bare)

@@ -215,7 +215,7 @@ def test_files_without_trials_say_what_to_run(tmp_path: Path, name: str) -> None
     found = kept.validate().errors
 
     assert "evidence/without-trials" in {each.code for each in found}
-    assert "finished trials are reused" in str(next(each.hint for each in found if "without" in each.code))
+    assert "all trials are trained again" in str(next(each.hint for each in found if "without" in each.code))
 
 
 @pytest.mark.parametrize("name", ["tuned.yaml", "transfer.json"])
@@ -268,3 +268,69 @@ def test_a_linked_run_folder_is_refused(tmp_path: Path) -> None:
     folder.symlink_to(tmp_path / "elsewhere")
 
     assert "is a link, or no folder" in kept.found()["evidence/unreadable"]
+
+
+def _conflict(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:2], "<<<<<<< HEAD", lines[2], "=======", lines[2], ">>>>>>> topic", *lines[3:]]))
+
+
+def _cut(path: Path) -> None:
+    path.write_text('{"a": [1,\n "x"}\n')
+
+
+def _indented(path: Path) -> None:
+    path.write_text('{"a": 1,\n "b" 2}\n')
+
+
+def _latin(path: Path) -> None:
+    path.write_bytes(b'{"a": 1,\n "b": "\xe9"}\n')
+
+
+@pytest.mark.parametrize("name", ["tuned.yaml", "transfer.json", "target.yaml"])
+@pytest.mark.parametrize(
+    ("harm", "line", "column", "said"),
+    [
+        (_conflict, 3, 1, "a merge's conflict is not resolved"),
+        (_cut, 2, None, ""),
+        (_indented, 2, None, ""),
+        (_latin, 2, 8, "byte 0xe9 is no UTF-8"),
+    ],
+)
+def test_what_cannot_be_parsed_has_its_place(
+    tmp_path: Path, name: str, harm: Callable[[Path], None], line: int, column: int | None, said: str
+) -> None:
+    """Line and column of the fault, and no word of links or sizes, which are not what is wrong."""
+    kept = Kept(tmp_path)
+    harm(kept.file(name))
+    (found,) = kept.validate().errors
+
+    assert found.code == "evidence/unreadable"
+    assert "regular file" not in found.rule
+    assert found.place is not None
+    assert (Path(found.place.file).name, found.place.line) == (name, line)
+    assert found.place.column == (column or found.place.column) is not None
+    assert (found.received or "").startswith(f"line {line}, column {found.place.column}: {said}")
+    assert str(tmp_path) not in (found.received or "")
+
+
+def test_other_content_is_no_matter_of_links(tmp_path: Path) -> None:
+    """A field of another type, and a format of another version, are said as that."""
+    kept = Kept(tmp_path)
+    kept.edit("tuned.yaml", lambda content: content.update(expected_loss="low"))
+    kept.edit("transfer.json", lambda content: content.update(format=99))
+
+    assert [each.rule for each in kept.validate().errors] == [
+        "tuned.yaml must be what `hptransfer tune` wrote",
+        "transfer.json must have format 3",
+    ]
+
+
+@pytest.mark.parametrize("harm", [_linked, _fifo, _huge])
+def test_what_is_no_regular_file_is_told_so(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    """The rule of links and sizes, for those only."""
+    kept = Kept(tmp_path)
+    harm(kept.file("tuned.yaml"))
+    (found,) = kept.validate().errors
+
+    assert "a regular file of at most 8 MiB, behind no link" in found.rule

@@ -182,6 +182,9 @@ def test_a_rule_of_another_framework_is_told() -> None:
     ("name", "hint"),
     [
         ("recipe/no-sorce", "did you mean `recipe/no-source`?"),
+        ("406", "did you mean `HPT406`?"),
+        ("9", "did you mean `HPT009`?"),
+        ("999", "`hptransfer rules` lists those of recipes"),
         ("HPT999", "`hptransfer rules` lists those of recipes"),
     ],
 )

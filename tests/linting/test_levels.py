@@ -33,6 +33,22 @@ def test_an_unknown_level_is_refused() -> None:
         in_order(["everything"])
 
 
+@pytest.mark.parametrize("names", [[""], [" "], [","], ["static", ""]])
+def test_an_empty_level_is_refused(names: list[str], tmp_path: Path) -> None:
+    """A variable that is not set asks for nothing, and would pass with `static` alone."""
+    file = tmp_path / "good.yaml"
+    file.write_text(MLP)
+
+    with pytest.raises(UsageError, match="a level must have a name"):
+        validate_command([str(file)], level=names)
+
+
+def test_help_says_which_levels_run() -> None:
+    """`--level evidence` runs `static` too."""
+    assert in_order(["evidence"]) == ("static", "evidence")
+    assert "`static` always" in (validate_command.__doc__ or "").splitlines()[0]
+
+
 def test_valid_for_what_ran(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The line that calls a recipe valid names the levels, and claims no other."""
     file = tmp_path / "good.yaml"

@@ -212,6 +212,43 @@ def test_fingerprints_are_stable(name: str, monkeypatch: pytest.MonkeyPatch, tmp
     assert marks(replace(WRONG, place=Place("r.yaml", 4, 7))) == before
 
 
+@pytest.mark.parametrize("name", ["gitlab", "sarif"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "no tuned.yaml in {}/runs/own",
+        "{}/x.py: it fails",
+        "cannot open '{}/data.txt'",
+        "(path={}/a b)",
+        "in file://{}/x",
+    ],
+)
+def test_fingerprints_of_two_checkouts(name: str, text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A folder of the machine in a text, whole or cut off, changes none; texts without one still do."""
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    monkeypatch.delenv("CI_PROJECT_DIR", raising=False)
+
+    def marks(folder: Path, *findings: Finding) -> list[str]:
+        (folder / ".git").mkdir(parents=True, exist_ok=True)
+        monkeypatch.chdir(folder)
+        found = json.loads(written(name, one(*findings)))
+        if name == "gitlab":
+            return [each["fingerprint"] for each in found]
+        return [each["partialFingerprints"]["hptransferFinding/v1"] for each in found["runs"][0]["results"]]
+
+    def of(folder: Path) -> list[str]:
+        said = text.format(folder)
+        place = Place(str(folder / "a/r.yaml"), 4)
+        wrong = replace(WRONG, place=place, received=said)
+        return marks(folder, wrong, replace(wrong, rule=said), replace(wrong, received=said[:30]))
+
+    first, second = of(tmp_path / "one"), of(tmp_path / "a longer name of another" / "two")
+    assert first == second
+    assert len(set(first)) == 3
+    ratio = replace(WRONG, received="m^-1/2 of 1 / 3, https://example.org/a, and/or ./b")
+    assert marks(tmp_path / "one", ratio) != marks(tmp_path / "one", replace(ratio, received="m^-1/3"))
+
+
 # JUnit
 
 

@@ -73,9 +73,12 @@ class RecipeComparison:
 
     @property
     def regressions(self) -> tuple[str, ...]:
-        """Verdicts that got worse, a clause each; a recipe that was removed has none any more to lose."""
-        if self.base is None or self.head is None:
+        """Verdicts that got worse, a clause each; a recipe that was removed lost the one that it had."""
+        if self.base is None:
             return ()
+        if self.head is None:
+            stood = self.base.evidence.standing
+            return () if stood is None else (f"verdict {stood} -> none: the recipe was removed",)
         before, after, found = self.base.evidence, self.head.evidence, []
         if before.standing == _BEST and after.standing != _BEST:
             found.append(f"verdict {_BEST} -> {_lost(self.head)}")
@@ -145,9 +148,8 @@ def _compared(
     if not decisive and base.evidence.values == head.evidence.values and not trust:
         # the rules are this version's own for both, so only code can make another plan
         code = own_code(head.loaded.recipe)
-        return RecipeComparison(
-            base, head, undecided=() if code is None else (f"whether {code} changed: {_UNTRUSTED}",)
-        )
+        undecided = () if code is None else (f"whether {code} changed: {_UNTRUSTED}",)
+        return RecipeComparison(base, head, keys, undecided=undecided)
     plans = [
         planned(each.loaded, each.evidence, tree.folder, trust=trust)
         for each, tree in ((base, before), (head, after))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _MOST_EVIDENCE = 16 * 2**20
 _ELSEWHERE = {"node_modules", "__pycache__", "venv", "site-packages"}
 #: what a recipe's text has at the start of a line; other YAML is not parsed
 _MARKS = (rb"(?m)^sizes\s*:", rb"(?m)^tune\s*:", rb"(?m)^parameterization\s*:")
+
+_NAMED = "name a folder, a recipe, or a branch that is fetched (`git fetch origin main`, then `origin/main`)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +100,22 @@ def read_tree(reference: str, paths: Sequence[str], here: Path) -> FileTree:
         hint = f"`./{reference}` is the path, `refs/heads/{reference}` the branch"
         raise UsageError("a name must be a path or a revision", received=f"{reference}, which is both", hint=hint)
     if mode is None and commit is None:
-        hint = "name a folder, a recipe, or a branch that is fetched (`git fetch origin main`, then `origin/main`)"
+        hint = _as_two_words(reference) or _NAMED
         raise UsageError("there must be such a path or revision of git", received=reference, hint=hint)
     if mode is None:
         return _of_revision(reference, str(commit), paths, here)
     return _of_folder(reference, path, paths) if stat.S_ISDIR(mode) else _of_file(reference, path, here)
+
+
+def _as_two_words(reference: str) -> str | None:
+    """The hint for a range of git, `A..B` or `A...B`, whose ends are two arguments here."""
+    first, dots, second = reference.partition("...") if "..." in reference else reference.partition("..")
+    if not dots or "/" in (first[-1:], second[:1]) or not (first or second):  # `..` of a path
+        return None
+    ends = (first or "HEAD", second or "HEAD")
+    # a `~` inside of a word means nothing to a shell, and shlex would quote `main~1`
+    first, second = (end if re.fullmatch(r"[\w./@][\w./@~-]*", end, re.ASCII) else shlex.quote(end) for end in ends)
+    return f"write two words: `{f'$(git merge-base {first} {second})' if dots == '...' else first} {second}`"
 
 
 def _of_revision(label: str, commit: str, paths: Sequence[str], here: Path) -> FileTree:

@@ -12,6 +12,7 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import Finding, Place
 from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.objections import contradictions
+from hptransfer.evidence.repair import again
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.objections import objections_to
@@ -37,7 +38,7 @@ def other_target(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> Ite
     target, tuned = evidence.target, evidence.tuned
     if target is None or tuned is None:
         return
-    place, hint = Place(str(evidence.folder / "target.yaml")), f"run `hptransfer scale {loaded.path}` again"
+    place, hint = Place(str(evidence.folder / "target.yaml")), f"run {again('scale', loaded.path, evidence)} again"
     use = "tuned" if target.use is None else target.use.use
     ahead = look_ahead(loaded.recipe, loaded.root, target.size, evidence.transfer, use)
     against = [*objections_to(loaded, tuned, evidence.transfer, identity, ahead)]
@@ -92,7 +93,7 @@ def stale_target(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "target.yaml must be of the same recipe, rules, code and data as the evidence beside it",
             "; ".join(found) + forced,
-            f"run `hptransfer scale {loaded.path}` again",
+            f"run {again('scale', loaded.path, evidence)} again",
             Place(str(evidence.folder / "target.yaml")),
             "evidence/stale-target",
         )

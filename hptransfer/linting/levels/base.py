@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from hptransfer.errors import Finding
+from hptransfer.errors import Finding, UsageError
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.registry import Registry
 
@@ -103,8 +103,11 @@ def in_order(names: Sequence[str]) -> tuple[str, ...]:
         names: as the user wrote them; several may stand in one, with commas.
 
     Raises:
-        UsageError: there is no such level.
+        UsageError: there is no such level, or one of them is empty, as an unset variable of a CI file is.
     """
+    if any(not name.strip(" ,") for name in names):
+        hint = f"write one of {', '.join(LEVELS.names)}, or leave `--level` out for static"
+        raise UsageError("a level must have a name", received="an empty text", hint=hint)
     wanted = {part.strip() for name in names for part in name.split(",") if part.strip()}
     for name in sorted(wanted):
         LEVELS.look_up(name)

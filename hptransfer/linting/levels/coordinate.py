@@ -10,6 +10,7 @@ from hptransfer.artifacts.coordinate import combine
 from hptransfer.checking.expectations import Expectation, judge_coordinate
 from hptransfer.checking.within_budget import BUDGET, check_within
 from hptransfer.errors import Finding, HptransferError
+from hptransfer.evidence.repair import command
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
 from hptransfer.linting.levels._trusted import run_trusted, timed
 from hptransfer.linting.levels.base import LevelOutcome, Subject
@@ -99,7 +100,7 @@ def _findings(axes: list[Any], expected: Expectation, found: RowVerdict, subject
             repair = str(fault["repair"])
             yield Finding(_RULE, f"{fault['sentence']} ({over})", repair, place, "coordinate/fails")
         if not axis["faults"]:
-            hint = f"`hptransfer check {subject.reference}` prints every layer's slope"
+            hint = f"{command('check', subject.reference, subject.options.runs)} prints every layer's slope"
             yield Finding(_RULE, f"{axis['sentence']} ({over})", hint, place, "coordinate/fails")
 
 

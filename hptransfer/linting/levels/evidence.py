@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
+from shlex import quote
 
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence, folder_of, read_evidence
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
+from hptransfer.evidence.repair import again, command
 from hptransfer.evidence.stale import environment, identity_here, sizes_of, stale
 from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
-from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.own_code import model_code
 from hptransfer.registry import untrusted_recipe
 
@@ -42,7 +45,7 @@ class EvidenceLevel:
         if evidence.unreadable:
             return LevelOutcome(errors=evidence.unreadable)
         if evidence.tuned is None or evidence.transfer is None:
-            return LevelOutcome(errors=(_none(loaded, evidence),))
+            return LevelOutcome(errors=(_none(subject, evidence),))
         held = LevelOutcome()
         with nullcontext() if options.trust else untrusted_recipe():
             now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
@@ -64,25 +67,42 @@ def _faulty(found: Sequence[Finding]) -> bool:
     return any(finding.code not in _WARNINGS for finding in found)
 
 
-def _none(loaded: LoadedRecipe, evidence: Evidence) -> Finding:
+def _none(subject: Subject, evidence: Evidence) -> Finding:
+    loaded, runs = subject.loaded, subject.options.runs
     missing = [
         name
         for name, content in (("tuned.yaml", evidence.tuned), ("transfer.json", evidence.transfer))
         if content is None
     ]
+    place = Place(str(loaded.path))
+    rule = "a recipe must have its evidence beside it, or in the folder that `--runs` names"
+    received = f"no {' and no '.join(missing)} in {evidence.folder}"
+    if runs is not None and _is_run_folder(runs, loaded.recipe.name):
+        above = runs.parent if runs.name else Path("..")
+        hint = f"`--runs` is the folder of run folders, and {runs} is one of those: write `--runs {quote(str(above))}`"
+        return Finding(rule, received, hint, place, "evidence/none")
+    if runs is None and os.path.lexists(evidence.folder):
+        runs = evidence.folder.parent
     return Finding(
-        "a recipe must have its evidence beside it, or in the folder that `--runs` names",
-        f"no {' and no '.join(missing)} in {evidence.folder}",
-        f"run `hptransfer run {loaded.path}` and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
-        Place(str(loaded.path)),
+        rule,
+        received,
+        f"run {command('run', loaded.path, runs)} and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
+        place,
         "evidence/none",
+    )
+
+
+def _is_run_folder(runs: Path, name: str) -> bool:
+    """Whether a folder that was named as the one of run folders is the recipe's own run folder."""
+    return Path(os.path.abspath(runs)).name == name and any(
+        os.path.lexists(runs / file) for file in ("tuned.yaml", "transfer.json")
     )
 
 
 def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
     """In the order of what they rest on: trials, what they are of, what follows from them, each other."""
     yield from now.faults
-    yield from edited_trials(evidence)
+    yield from edited_trials(now.loaded, evidence)
     outdated = list(stale(evidence, now))
     yield from outdated
     yield from environment(evidence, now)
@@ -95,7 +115,7 @@ def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
             differing.append("tuned.yaml and transfer.json are of other rules, code or data")
         if differing:
             rule = "transfer must be checked for the values in tuned.yaml"
-            hint = f"run `hptransfer check {now.loaded.path}`"
+            hint = f"run {again('check', now.loaded.path, evidence)}"
             place = Place(str(evidence.folder / "transfer.json"))
             yield Finding(rule, "; ".join(differing), hint, place, "evidence/other-values")
     yield from stale_target(now.loaded, evidence)

@@ -15,6 +15,7 @@ from hptransfer.checking.expected import Expected
 from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import PROCESSORS, BudgetOptions
 from hptransfer.errors import Finding, HptransferError, Place, UsageError, printable
+from hptransfer.evidence.repair import command
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
 from hptransfer.linting.levels._trusted import UNTIMED, run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject
@@ -115,7 +116,7 @@ def _read(said: Mapping[str, Any], subject: Subject) -> LevelOutcome:
 _LOOK = "look for what changed since it was written, or write what is found now"
 
 
-def _committed(subject: Subject) -> tuple[tuple[Tuned, TransferFile] | None, tuple[str, ...]]:
+def _committed(subject: Subject) -> tuple[tuple[Path, Tuned, TransferFile] | None, tuple[str, ...]]:
     """The evidence of this version of the recipe that lies beside it; None with the reason where there is none."""
     loaded = subject.loaded
     beside = [subject.options.runs] if subject.options.runs else [Path("runs"), Path(loaded.path).parent / "runs"]
@@ -128,11 +129,16 @@ def _committed(subject: Subject) -> tuple[tuple[Tuned, TransferFile] | None, tup
         return None, (f"nothing is compared with {folder}: {error.findings[0].received}",)
     if transfer is None or loaded.hash not in (tuned.recipe_hash, transfer.recipe_hash):
         return None, (f"nothing is compared with {folder}: it holds no evidence of this version of the recipe",)
-    return (tuned, transfer), ()
+    return (folder, tuned, transfer), ()
 
 
-def _against(said: Mapping[str, Any], tuned: Tuned, transfer: TransferFile, subject: Subject) -> Iterator[Finding]:
-    place, hint = Place(str(subject.loaded.path)), f"run `hptransfer run {subject.reference}` and commit what it writes"
+def _against(
+    said: Mapping[str, Any], folder: Path, tuned: Tuned, transfer: TransferFile, subject: Subject
+) -> Iterator[Finding]:
+    place, hint = (
+        Place(str(subject.loaded.path)),
+        f"run {command('run', subject.reference, folder.parent)} and commit what it writes",
+    )
     if said["verdict"] != transfer.verdict:
         rule = "a recipe that is run again must give the verdict of its committed evidence"
         received = f"{printable(str(said['verdict']))}, where {transfer.verdict} is committed"

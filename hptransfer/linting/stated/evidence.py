@@ -5,7 +5,10 @@ from __future__ import annotations
 from hptransfer.linting.base import StatedRule
 from hptransfer.recipe.rule_text import Explanation
 
-_AGAIN = "run `hptransfer run RECIPE` and commit what it writes: finished trials that still fit are reused"
+_AGAIN = (
+    "run `hptransfer run RECIPE` with the same `--runs` and commit what it writes: finished trials that still fit are "
+    "reused where study.db was kept"
+)
 _AS_WRITTEN = "take the file as the command wrote it: `git log -p` shows who changed it"
 _WHOLE = "the file is as the command wrote it"
 _REPEATED = "the run was repeated after the change"
@@ -19,7 +22,8 @@ RULES = (
         Explanation(
             "HPT400",
             "Without tuned.yaml and transfer.json nothing bears out what the recipe is used for.",
-            "run `hptransfer run RECIPE`, and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
+            "run `hptransfer run RECIPE` with the same `--runs`, and commit "
+            "tuned.yaml, transfer.json, target.yaml and recipe.json",
             "runs/small/ is not committed",
             "runs/small/tuned.yaml, transfer.json, target.yaml and recipe.json are committed",
             base=None,
@@ -47,7 +51,7 @@ RULES = (
         Explanation(
             "HPT402",
             "Without trials nothing in the file can be computed again.",
-            "run `hptransfer run RECIPE` with this version: finished trials are reused, both files written anew",
+            "run `hptransfer run RECIPE` with the same `--runs` and this version, which writes both files anew",
             "tuned.yaml has no section `evidence`: an earlier version wrote it",
             "tuned.yaml has its trials in `evidence`",
             base=None,
@@ -187,7 +191,7 @@ RULES = (
         Explanation(
             "HPT412",
             "A verdict on other values says nothing about those that are carried.",
-            "run `hptransfer check RECIPE`",
+            "run `hptransfer check RECIPE` with the same `--runs`",
             "tuned.yaml was written anew, transfer.json is of the tuning before",
             "both files are of one `hptransfer run`",
             base=None,
@@ -201,7 +205,7 @@ RULES = (
         Explanation(
             "HPT413",
             "A target of other evidence has values that this evidence does not bear out.",
-            "run `hptransfer scale RECIPE` again",
+            "run `hptransfer scale RECIPE` with the same `--runs` again",
             "tuned.yaml was written anew, target.yaml is of the tuning before",
             "target.yaml was written after tuned.yaml",
             base=None,
@@ -215,7 +219,7 @@ RULES = (
         Explanation(
             "HPT414",
             "A rate that was changed by hand would train the target, under the name of the evidence.",
-            "run `hptransfer scale RECIPE` again",
+            "run `hptransfer scale RECIPE` with the same `--runs` again",
             "a learning rate of a group in target.yaml was changed by hand",
             "the file is as `hptransfer scale` wrote it",
             base=None,
@@ -258,7 +262,7 @@ RULES = (
             "HPT417",
             "A release may word a sentence otherwise, and then nothing tells its old words from edited ones; numbers "
             "and verdicts are compared all the same. `--strict` makes it an error.",
-            "write the files anew by `hptransfer run`: finished trials are reused",
+            "write the files anew by `hptransfer run` with the same `--runs`",
             "the file is of version 0.2, and its sentence is not the one that this version writes",
             "the file is of version 0.2, and its sentence is the one that this version writes",
             base=None,

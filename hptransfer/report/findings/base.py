@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -225,17 +226,23 @@ def relative(file: str, root: Path) -> str:
     return file if inside is None else inside
 
 
+#: the start of an absolute path in a text: after a space, a quote, a bracket or such; `1/2` and `https://` are none
+_ABSOLUTE = re.compile(r"(?:^|[^\w./\\)\]}*<-])/(?=[^\s/])|\bfile:/")
+
+
 def fingerprints(findings: Iterable[tuple[str, Finding]]) -> Iterator[str]:
     """Yields for each finding what stays the same while lines move: sha256 (hex) of path, rule and what was received.
 
-    Of findings that are alike the second, the third, ... have their own.
+    A text that names a folder of the machine counts for nothing: in another checkout it would be another, and where it
+    was cut off, another part of it. Of findings that are alike the second, the third, ... have their own.
 
     Args:
         findings: path as it is reported, and the finding.
     """
     seen: Counter[tuple[str, ...]] = Counter()
     for path, finding in findings:
-        content = (path, rule_id(finding), finding.rule, finding.received or "")
+        texts = (finding.rule, finding.received or "")
+        content = (path, rule_id(finding), *("" if _ABSOLUTE.search(text) else text for text in texts))
         seen[content] += 1
         text = "\0".join((*content, str(seen[content])))
         yield hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
