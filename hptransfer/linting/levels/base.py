@@ -65,6 +65,7 @@ class LevelOutcome:
         notes: what else a reader must know, a sentence each.
         machine: what could not be done because of the machine or damaged storage; the exit status is 4.
         open: what was run and gave no answer, as when a budget ended; the exit status is 3.
+        decided: whether anything of the level's claim was decided; where not, no recipe is called valid for the level.
     """
 
     errors: tuple[Finding, ...] = ()
@@ -73,6 +74,14 @@ class LevelOutcome:
     notes: tuple[str, ...] = ()
     machine: tuple[Finding, ...] = field(default=())
     open: tuple[Finding, ...] = ()
+    decided: bool = True
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the level's claim holds as far as it was decided; None where nothing was."""
+        if self.errors or self.machine or self.open:
+            return False
+        return True if self.decided else None
 
 
 class ValidationLevel(Protocol):

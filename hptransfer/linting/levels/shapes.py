@@ -39,7 +39,7 @@ class Shapes:
         if own := model_code(recipe):
             most = subject.options.max_flops
             cost = () if most is None else (f"whether it takes at most {most:.3g} FLOPs: as above",)
-            return LevelOutcome(undecided=(_asks_for_trust(recipe, own), *cost))
+            return LevelOutcome(undecided=(_asks_for_trust(recipe, own), *cost), decided=False)
         return _outcome(subject)
 
 
@@ -82,7 +82,7 @@ def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
 def _in_a_process(subject: Subject) -> LevelOutcome:
     if str(subject.loaded.path) == STDIN:
         asked = "whether its code can be built and planned: the process that runs it reads a file, not standard input"
-        return LevelOutcome(undecided=(asked,))
+        return LevelOutcome(undecided=(asked,), decided=False)
     options = subject.options
     payload = {"path": str(subject.loaded.path), "rules": list(options.rules), "max_flops": options.max_flops}
     said = run_trusted(f"{__name__}:confined", payload)
