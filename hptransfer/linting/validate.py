@@ -137,7 +137,8 @@ def validate(reference: str, options: ValidationOptions = ValidationOptions()) -
     subject = Subject(reference, loaded, options)
     outcomes: list[tuple[str, LevelOutcome]] = []
     for level in options.levels:
-        outcome = ignores.applied(_explained(LEVELS.look_up(level).run(subject)))
+        found = LEVELS.look_up(level).run(subject).beside(options.levels)
+        outcome = ignores.applied(_explained(found))
         if not outcomes:
             outcome = replace(outcome, errors=(*outcome.errors, *ignores.faults))
         outcomes.append((level, outcome))
