@@ -129,3 +129,46 @@ def test_the_same_torch_is_none(tmp_path: Path) -> None:
     for name in ("tuned.yaml", "transfer.json"):
         kept.edit(name, made_here)
     assert kept.warned() == {}
+
+
+TARGETS = {
+    "a larger one": ("width: 256", "width: 512", "sizes.target.width: 256 -> 512"),
+    "an accepted axis less": (", accept: [width]", "", "sizes.target.accept: [width] -> []"),
+    "more tokens": ("depth: 2, accept", "depth: 2, tokens: 4000, accept", "sizes.target.tokens: "),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_another_target_is_no_edit(tmp_path: Path, case: str) -> None:
+    """Nobody touched transfer.json: what the recipe changed is named, with the commands that judge it."""
+    old, new, said = TARGETS[case]
+    kept = Kept(tmp_path)
+    text = kept.recipe.read_text()
+    assert text.count(old) == 1
+    kept.recipe.write_text(text.replace(old, new))
+    found = kept.validate().errors
+    finding = found[-1]
+
+    assert {each.code for each in found} == {"evidence/former-target"}
+    assert said in str(finding.received)
+    assert f"`hptransfer check {kept.recipe}`" in str(finding.hint)
+    assert finding.place is not None
+    assert Path(finding.place.file).name == "transfer.json"
+
+
+def test_another_target_hides_no_edit(tmp_path: Path) -> None:
+    """The negative control: with an edited verdict as well the file is called edited."""
+    kept = Kept(tmp_path)
+    kept.recipe.write_text(kept.recipe.read_text().replace("width: 256", "width: 512"))
+    kept.edit("transfer.json", lambda content: content["axes"][0]["cost"].update(estimate=0.0))
+
+    assert "axes[0].cost.estimate 0.0" in kept.found()["evidence/edited-verdict"]
+
+
+@pytest.mark.parametrize("value", [1e300, -1.0, 0.5])
+def test_a_target_that_is_none_is_an_edit(tmp_path: Path, value: float) -> None:
+    """What anybody may have written there is no size, and no traceback."""
+    kept = Kept(tmp_path)
+    kept.edit("transfer.json", lambda content: content["target"]["axes"][0].update(value=value, axis="width"))
+
+    assert "evidence/edited-verdict" in kept.found()

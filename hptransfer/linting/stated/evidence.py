@@ -264,4 +264,19 @@ RULES = (
             base=None,
         ),
     ),
+    StatedRule(
+        "evidence/former-target",
+        "evidence is of the target, and of the accepted axes, that the recipe names now",
+        "error",
+        "evidence",
+        Explanation(
+            "HPT418",
+            "Trials that fit say nothing yet of a target that nobody judged by them, and what is accepted is part of "
+            "the judgement.",
+            "run `hptransfer check RECIPE`, then `hptransfer scale RECIPE`: finished trials are reused",
+            "`sizes.target.width` was raised from 4096 to 8192 after the check",
+            "the check was repeated after the target changed",
+            base=None,
+        ),
+    ),
 )
