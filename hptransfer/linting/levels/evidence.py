@@ -18,6 +18,8 @@ from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.own_code import model_code
 from hptransfer.registry import untrusted_recipe
 
+#: what evidence consists of; recipe.json is optional, because it holds the path at which the run was made
+_COMMITTED = "tuned.yaml, transfer.json and, where it was written, target.yaml"
 #: findings that leave a recipe valid, unless `--strict` is given
 _WARNINGS = ("evidence/other-environment", "evidence/other-words", "evidence/forced-target")
 
@@ -73,7 +75,7 @@ def _none(loaded: LoadedRecipe, evidence: Evidence) -> Finding:
     return Finding(
         "a recipe must have its evidence beside it, or in the folder that `--runs` names",
         f"no {' and no '.join(missing)} in {evidence.folder}",
-        f"run `hptransfer run {loaded.path}` and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
+        f"run `hptransfer run {loaded.path}` and commit {_COMMITTED}",
         Place(str(loaded.path)),
         "evidence/none",
     )

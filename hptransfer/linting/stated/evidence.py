@@ -19,9 +19,9 @@ RULES = (
         Explanation(
             "HPT400",
             "Without tuned.yaml and transfer.json nothing bears out what the recipe is used for.",
-            "run `hptransfer run RECIPE`, and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
+            "run `hptransfer run RECIPE`, and commit tuned.yaml, transfer.json and, where it was written, target.yaml",
             "runs/small/ is not committed",
-            "runs/small/tuned.yaml, transfer.json, target.yaml and recipe.json are committed",
+            "runs/small/tuned.yaml, transfer.json and target.yaml are committed",
             base=None,
         ),
     ),
