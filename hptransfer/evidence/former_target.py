@@ -82,7 +82,7 @@ def of_former_target(path: Path, changes: tuple[str, ...], command: str) -> Find
     """The finding on a file that was written for another target.
 
     Args:
-        path: of the file.
+        path: of that file, tuned.yaml or transfer.json.
         changes: what the recipe names otherwise now, a clause each.
         command: what writes the file for the target as it is now.
     """

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 import hptransfer.provenance
+from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot
 from hptransfer.evidence import stale
 from hptransfer.parameterization import applied_rules
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Exponents, Quantity
 from hptransfer.parameterization.tables import TABLES
+from hptransfer.recipe.load import load_recipe
 from hptransfer.trainers.torch import TRAINER
 from tests.support.kept_evidence import RECIPES, Kept
 
@@ -89,6 +91,37 @@ def test_a_changed_model_is_named(tmp_path: Path) -> None:
     kept.recipe.write_text(kept.recipe.read_text().replace("embedding: 4", "embedding: 8"))
 
     assert "model.embedding: 4 -> 8" in kept.found()["evidence/stale-model"]
+
+
+def test_a_change_is_reported_once(tmp_path: Path) -> None:
+    """One error per file: what was just named is not called unknown, and fields of the other rule are not compared."""
+    kept = Kept(tmp_path)
+    kept.recipe.write_text(kept.recipe.read_text().replace("{name: mup}", "{name: standard}"))
+    errors = kept.validate().errors
+
+    assert [each.code for each in errors] == ["evidence/stale-rules"] * 2
+    assert "what changed is not known" not in str(errors)
+
+
+def test_what_no_trial_shows_is_added_by_recipe_json(tmp_path: Path) -> None:
+    """With the recipe that was checked beside the evidence, a changed key of `check` is named, and no key twice."""
+    kept = Kept(tmp_path)
+    before = load_recipe(kept.recipe)
+    snapshot = RecipeSnapshot(
+        format=RecipeSnapshot.FORMAT,
+        file=str(kept.recipe),
+        recipe_hash=before.hash,
+        fingerprint="",
+        recipe=before.recipe,
+    )
+    snapshot.write_json(kept.file("recipe.json"))
+    text = kept.recipe.read_text().replace("{name: mup}", "{name: standard}")
+    kept.recipe.write_text(text.replace("octaves: 2", "octaves: 2.5"))
+    found = kept.found()
+
+    assert set(found) == {"evidence/stale-rules", "evidence/stale-recipe"}
+    assert "check.octaves: 2" in found["evidence/stale-recipe"]
+    assert "parameterization" not in found["evidence/stale-recipe"]
 
 
 def test_a_trainer_that_trains_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,14 @@ from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence, folder_of, read_evidence
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
-from hptransfer.evidence.stale import environment, identity_here, sizes_of, stale
+from hptransfer.evidence.stale import (
+    environment,
+    identity_here,
+    of_another_recipe,
+    sizes_of,
+    stale,
+    written_files,
+)
 from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
@@ -89,7 +96,8 @@ def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
     yield from outdated
     yield from environment(evidence, now)
     # fields of another recipe's evidence are not those that this one's settings lead to
-    if not any(finding.code == "evidence/stale-recipe" for finding in outdated):
+    of_another = any(of_another_recipe(written, now) for written in written_files(evidence))
+    if not of_another and not any(finding.code == "evidence/stale-recipe" for finding in outdated):
         yield from edited_results(now.loaded, evidence)
     if evidence.tuned is not None and evidence.transfer is not None:
         differing = [*other_values(evidence.tuned, evidence.transfer)]
