@@ -17,6 +17,8 @@ from hptransfer.trials.changed_parts import changed_parts
 from hptransfer.trials.identity import Identity
 
 _MOST_NAMED = 4
+#: findings that leave the trials and what follows from them as they are: evidence serves any number of targets
+_NO_CONTRADICTION = ("evidence/other-words", "evidence/former-target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def contradictions(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> I
             yield as_objection(finding)
     files = list(written_files(evidence))
     if all(each.recipe_hash == loaded.hash and each.identity == identity for each in files):
-        found = (each for each in edited_results(loaded, evidence) if each.code != "evidence/other-words")
+        found = (each for each in edited_results(loaded, evidence) if each.code not in _NO_CONTRADICTION)
         yield from map(as_objection, found)
 
 

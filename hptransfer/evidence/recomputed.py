@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from hptransfer.artifacts.compared import Difference, differences
 from hptransfer.artifacts.transfer import TransferFile
@@ -13,12 +14,15 @@ from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.rejudged import own_diagnostics, rejudged
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence
+from hptransfer.evidence.former_target import former, of_former_target
 from hptransfer.evidence.repair import again, reused
 from hptransfer.evidence.stale import Written, written_files
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
 from hptransfer.provenance import tool_version
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.tuning.refitted import refitted
+
+_Compare: TypeAlias = Callable[[LoadedRecipe], list[Difference]]
 
 _MOST_NAMED = 4
 _AS_WRITTEN = "take the file as the command wrote it: `git log -p` shows who changed it"
@@ -61,7 +65,7 @@ def _without_trials(written: Written, loaded: LoadedRecipe, evidence: Evidence) 
 
 
 def edited_results(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
-    """Fields that the trials do not bear out.
+    """Fields that the trials do not bear out; a file that another target explains is of that one, and not edited.
 
     Args:
         loaded: the recipe that the evidence is of, with the durations of its sizes.
@@ -69,15 +73,26 @@ def edited_results(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding
     """
     tuned, transfer, folder = evidence.tuned, evidence.transfer, evidence.folder
     anew = f"write it anew by {again('run', loaded.path, evidence)}: {reused(evidence)}"
+    before = None if transfer is None else former(loaded, transfer)
+    files: list[tuple[Path, str, str, _Compare, str]] = []
     if tuned is not None and tuned.evidence is not None:
         version = tuned.provenance.versions.get("hptransfer", "")
-        path = folder / "tuned.yaml"
-        yield from _edited(path, "evidence/edited-fit", version, anew, lambda: refitted(loaded.recipe, tuned))
+        compare: _Compare = lambda each: refitted(each.recipe, tuned)  # noqa: E731 - of this file, for either recipe
+        hint = f"if this is meant, run {again('run', loaded.path, evidence)}: {reused(evidence)}"
+        files.append((folder / "tuned.yaml", "evidence/edited-fit", version, compare, hint))
     if tuned is not None and transfer is not None and transfer.evidence is not None:
-        path, version = folder / "transfer.json", transfer.provenance.hptransfer
-        yield from _edited(
-            path, "evidence/edited-verdict", version, anew, lambda: rejudged_fields(loaded, tuned, transfer)
-        )
+        version = transfer.provenance.hptransfer
+        compare = lambda each: rejudged_fields(each, tuned, transfer)  # noqa: E731 - as above
+        commands = f"{again('check', loaded.path, evidence)}, then {again('scale', loaded.path, evidence)}"
+        hint = f"if this is meant, run {commands}"
+        files.append((folder / "transfer.json", "evidence/edited-verdict", version, compare, hint))
+    for path, code, version, compare, hint in files:
+        found = list(_edited(path, code, version, anew, partial(compare, loaded)))
+        if found and before is not None:
+            there = list(_edited(path, code, version, anew, partial(compare, before.loaded)))
+            if not any(each.code == code for each in there):
+                found = [of_former_target(path, before.changes, hint), *there]
+        yield from found
 
 
 def _edited(

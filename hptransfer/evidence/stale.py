@@ -27,6 +27,8 @@ _RULES = {
     "recipe": "evidence must be of the recipe as it is now",
 }
 _MOST_NAMED = 6
+#: sections of which no trial says that they were others
+_BY_NO_TRIAL = ("check", "tune")
 #: data of this kind are the texts of Python's own library
 _OF_PYTHON = "stdlib-text"
 
@@ -85,12 +87,25 @@ def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:
     """
     for written in written_files(evidence):
         found: dict[str, list[str]] = {}
-        for change in _changes(written, now):
+        changed = list(_changes(written, now))
+        for change in changed:
             found.setdefault(change.kind, []).append(change.text)
-        if written.recipe_hash != now.loaded.hash and "recipe" not in found:
-            found["recipe"] = _recipe_changes(evidence, now)
+        if of_another_recipe(written, now):
+            named = any(change.in_recipe for change in changed)
+            if more := _recipe_changes(evidence, now, named=named):
+                found.setdefault("recipe", []).extend(more)
         for kind, texts in found.items():
             yield Finding(_RULES[kind], _named(texts), _hint(evidence, now), Place(str(written.path)), _CODES[kind])
+
+
+def of_another_recipe(written: Written, now: Present) -> bool:
+    """Whether a file rests on other keys of the recipe than those that hold now, so that its fields must differ.
+
+    Args:
+        written: a file of evidence.
+        now: what determines its trials now.
+    """
+    return written.recipe_hash != now.loaded.hash
 
 
 def _named(texts: list[str]) -> str:
@@ -145,13 +160,25 @@ def _with_data_of(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str
     return {**before, "data": {**data, "fingerprint": now["data"]["fingerprint"]}}
 
 
-def _recipe_changes(evidence: Evidence, now: Present) -> list[str]:
-    """By the recipe that the folder remembers, where that is the one of the evidence."""
+def _recipe_changes(evidence: Evidence, now: Present, *, named: bool) -> list[str]:
+    """By the recipe that the folder remembers, where that is the one of the evidence.
+
+    Where a changed key is named already, that is why the recipe has another hash: nothing is said of it twice, and
+    nothing is called unknown. What no trial depends on by itself is added.
+    """
     snapshot = evidence.snapshot
     if snapshot is None:
-        return [f"another version of {now.loaded.path.name}; what changed is not known without recipe.json"]
-    found = [f"{each.key}: {each.old} -> {each.new}" for each in changes(snapshot.recipe, now.loaded.recipe)]
-    return found or ["another version of the recipe than the one that recipe.json remembers"]
+        return (
+            []
+            if named
+            else [f"another version of {now.loaded.path.name}; what changed is not known without recipe.json"]
+        )
+    found = [
+        f"{each.key}: {each.old} -> {each.new}"
+        for each in changes(snapshot.recipe, now.loaded.recipe)
+        if not named or each.key.split(".")[0] in _BY_NO_TRIAL
+    ]
+    return found if found or named else ["another version of the recipe than the one that recipe.json remembers"]
 
 
 def environment(evidence: Evidence, now: Present) -> Iterator[Finding]:

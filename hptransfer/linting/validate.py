@@ -80,7 +80,10 @@ class Validation:
             return None
         count = len(self.excused)
         excused = f"; {count} finding{'' if count == 1 else 's'} ignored by comments" if count else ""
-        return f"{self.loaded.path}: valid ({', '.join(self.ran)}){excused}"
+        passed = ", ".join(level for level, outcome in self.outcomes if outcome.decided)
+        open_ = [level for level, outcome in self.outcomes if not outcome.decided]
+        undecided = f"; {', '.join(open_)} not decided" if open_ else ""
+        return f"{self.loaded.path}: valid ({passed}){undecided}{excused}"
 
     @property
     def broken_machine(self) -> bool:
@@ -101,10 +104,7 @@ class Validation:
             "valid": not self.errors,
             "hash": self.loaded.hash if self.loaded else None,
             "levels": {
-                level: {
-                    "passed": not (outcome.errors or outcome.machine or outcome.open),
-                    "undecided": list(outcome.undecided),
-                }
+                level: {"passed": outcome.passed, "undecided": list(outcome.undecided)}
                 for level, outcome in self.outcomes
             },
             "skipped": list(self.skipped),
@@ -137,20 +137,22 @@ def validate(reference: str, options: ValidationOptions = ValidationOptions()) -
     subject = Subject(reference, loaded, options)
     outcomes: list[tuple[str, LevelOutcome]] = []
     for level in options.levels:
-        outcome = ignores.applied(_explained(LEVELS.look_up(level).run(subject)))
+        found = LEVELS.look_up(level).run(subject).beside(options.levels)
+        outcome = ignores.applied(_explained(found))
         if not outcomes:
             outcome = replace(outcome, errors=(*outcome.errors, *ignores.faults))
         outcomes.append((level, outcome))
         if outcome.errors or outcome.machine or outcome.open:
             break
-    ran = [level for level, _ in outcomes]
+    # a comment cannot be idle at a level that decided nothing
+    asked = [level for level, outcome in outcomes if outcome.decided]
     return Validation(
         reference,
         loaded,
         outcomes=tuple(outcomes),
-        skipped=options.levels[len(ran) :],
+        skipped=options.levels[len(outcomes) :],
         excused=tuple(ignores.excused),
-        unused=tuple(ignores.unused(ran)),
+        unused=tuple(ignores.unused(asked)),
         sources={file: source.text},
     )
 

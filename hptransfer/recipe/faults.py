@@ -205,15 +205,22 @@ def _type_hint(kind: str, value: Plain) -> str:
 
 
 def _number_hint(value: float | str, *, whole: bool) -> str | None:
-    """How to write as a number what is nearly one: `64.0`, `"1e-3"`, `1_000`, `2^-7`."""
+    """How to write as a number what is nearly one: `64.0`, `"1e-3"`, `1_000`, `1,000`, `0,004`, `2^-7`."""
     if isinstance(value, float):
         return f"write {int(value)}" if value.is_integer() else None
     if power := re.fullmatch(r"2(?:\^|\*\*)(-?[0-9]{1,2})", value):
         return f"write {2.0 ** int(power[1]):.12g}"
-    bare = re.sub(r"(?<=[0-9])[_,](?=[0-9])", "", value)
+    bare, why = re.sub(r"(?<=[0-9])_(?=[0-9])", "", value), "numbers have no digit separators"
+    if re.fullmatch(r"[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]+)?", bare):
+        bare = bare.replace(",", "")
+    elif re.fullmatch(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?", bare):
+        # thousands are never written with an exponent; `1,000e-3` may be meant either way all the same
+        if re.search(r"[1-9][0-9]{0,2},[0-9]{3}[eE]", bare):
+            return None
+        bare, why = bare.replace(",", "."), "decimals follow a point"
     if not re.fullmatch(r"[-+]?[0-9]{1,16}" if whole else r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", bare):
         return None
-    return f"write {bare} without quotes" if bare == value else f"write {bare}: numbers have no digit separators"
+    return f"write {bare} without quotes" if bare == value else f"write {bare}: {why}"
 
 
 def _relation(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

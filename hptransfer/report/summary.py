@@ -75,7 +75,7 @@ def _table(results: Sequence[Checked], root: Path) -> Iterator[str]:
         [
             code(_cut(relative(result.reference, root))),
             _answer(result),
-            prose(", ".join(level for level, _ in result.outcomes)) or "none",
+            prose(", ".join(level for level, outcome in result.outcomes if outcome.decided)) or "none",
             str(len(result.errors)),
             str(len(result.warnings)),
             str(sum(len(outcome.undecided) for _, outcome in result.outcomes)),

@@ -24,10 +24,12 @@ class PartChange:
     Attributes:
         kind: what evidence is stale by.
         text: what it was and what it is.
+        in_recipe: whether the text names a key that the recipe itself says.
     """
 
     kind: PartKind
     text: str
+    in_recipe: bool = False
 
 
 def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[PartChange]:
@@ -39,11 +41,13 @@ def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Par
     """
     found = [PartChange("rules", text) for text in _leaves("what identifies a trial: version", before, now, "identity")]
     for name in ("training", "objective", "base"):
-        found += [PartChange("recipe", text) for text in _leaves(name, before, now, name)]
-    found += [PartChange("model", text) for text in _leaves("model", before, now, "model")]
+        found += [PartChange("recipe", text, in_recipe=True) for text in _leaves(name, before, now, name)]
+    found += [PartChange("model", text, in_recipe=True) for text in _leaves("model", before, now, "model")]
     found += _data(before.get("data"), now.get("data"))
-    found += [PartChange("rules", text) for text in _leaves("parameterization", before, now, "parameterization")]
-    found += [PartChange("code", text) for text in _leaves("trainer", before, now, "trainer")]
+    options = _leaves("parameterization", before, now, "parameterization")
+    found += [PartChange("rules", text, in_recipe=True) for text in options]
+    for text in _leaves("trainer", before, now, "trainer"):
+        found.append(PartChange("code", text, in_recipe=not text.startswith("trainer.version:")))
     found += _code(before.get("code", {}), now.get("code", {}))
     if "rules" in now:
         found += _rules(before.get("rules", ()), now["rules"])
@@ -54,7 +58,7 @@ def _data(before: Any, now: Any) -> Iterator[PartChange]:
     """The section; its content where nothing else changed."""
     old, new = (dict(each) if isinstance(each, Mapping) else {} for each in (before, now))
     contents = old.pop("fingerprint", None), new.pop("fingerprint", None)
-    yield from (PartChange("data", text) for text in _differing("data", old, new))
+    yield from (PartChange("data", text, in_recipe=True) for text in _differing("data", old, new))
     if old == new and contents[0] != contents[1]:
         yield PartChange("data", f"content of the data: sha256 {_short(contents[0])} -> {_short(contents[1])}")
 

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 import hptransfer.provenance
+from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot
 from hptransfer.evidence import stale
 from hptransfer.parameterization import applied_rules
 from hptransfer.parameterization.roles import Role
 from hptransfer.parameterization.rules import Exponents, Quantity
 from hptransfer.parameterization.tables import TABLES
+from hptransfer.recipe.load import load_recipe
 from hptransfer.trainers.torch import TRAINER
 from tests.support.kept_evidence import RECIPES, Kept
 
@@ -91,6 +93,37 @@ def test_a_changed_model_is_named(tmp_path: Path) -> None:
     assert "model.embedding: 4 -> 8" in kept.found()["evidence/stale-model"]
 
 
+def test_a_change_is_reported_once(tmp_path: Path) -> None:
+    """One error per file: what was just named is not called unknown, and fields of the other rule are not compared."""
+    kept = Kept(tmp_path)
+    kept.recipe.write_text(kept.recipe.read_text().replace("{name: mup}", "{name: standard}"))
+    errors = kept.validate().errors
+
+    assert [each.code for each in errors] == ["evidence/stale-rules"] * 2
+    assert "what changed is not known" not in str(errors)
+
+
+def test_what_no_trial_shows_is_added_by_recipe_json(tmp_path: Path) -> None:
+    """With the recipe that was checked beside the evidence, a changed key of `check` is named, and no key twice."""
+    kept = Kept(tmp_path)
+    before = load_recipe(kept.recipe)
+    snapshot = RecipeSnapshot(
+        format=RecipeSnapshot.FORMAT,
+        file=str(kept.recipe),
+        recipe_hash=before.hash,
+        fingerprint="",
+        recipe=before.recipe,
+    )
+    snapshot.write_json(kept.file("recipe.json"))
+    text = kept.recipe.read_text().replace("{name: mup}", "{name: standard}")
+    kept.recipe.write_text(text.replace("octaves: 2", "octaves: 2.5"))
+    found = kept.found()
+
+    assert set(found) == {"evidence/stale-rules", "evidence/stale-recipe"}
+    assert "check.octaves: 2" in found["evidence/stale-recipe"]
+    assert "parameterization" not in found["evidence/stale-recipe"]
+
+
 def test_a_trainer_that_trains_otherwise_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its author raises the version."""
     kept = Kept(tmp_path)
@@ -129,3 +162,46 @@ def test_the_same_torch_is_none(tmp_path: Path) -> None:
     for name in ("tuned.yaml", "transfer.json"):
         kept.edit(name, made_here)
     assert kept.warned() == {}
+
+
+TARGETS = {
+    "a larger one": ("width: 256", "width: 512", "sizes.target.width: 256 -> 512"),
+    "an accepted axis less": (", accept: [width]", "", "sizes.target.accept: [width] -> []"),
+    "more tokens": ("depth: 2, accept", "depth: 2, tokens: 4000, accept", "sizes.target.tokens: "),
+}
+
+
+@pytest.mark.parametrize("case", TARGETS)
+def test_another_target_is_no_edit(tmp_path: Path, case: str) -> None:
+    """Nobody touched transfer.json: what the recipe changed is named, with the commands that judge it."""
+    old, new, said = TARGETS[case]
+    kept = Kept(tmp_path)
+    text = kept.recipe.read_text()
+    assert text.count(old) == 1
+    kept.recipe.write_text(text.replace(old, new))
+    found = kept.validate().errors
+    finding = found[-1]
+
+    assert {each.code for each in found} == {"evidence/former-target"}
+    assert said in str(finding.received)
+    assert f"`hptransfer check {kept.recipe}`" in str(finding.hint)
+    assert finding.place is not None
+    assert Path(finding.place.file).name == "transfer.json"
+
+
+def test_another_target_hides_no_edit(tmp_path: Path) -> None:
+    """The negative control: with an edited verdict as well the file is called edited."""
+    kept = Kept(tmp_path)
+    kept.recipe.write_text(kept.recipe.read_text().replace("width: 256", "width: 512"))
+    kept.edit("transfer.json", lambda content: content["axes"][0]["cost"].update(estimate=0.0))
+
+    assert "axes[0].cost.estimate 0.0" in kept.found()["evidence/edited-verdict"]
+
+
+@pytest.mark.parametrize("value", [1e300, -1.0, 0.5])
+def test_a_target_that_is_none_is_an_edit(tmp_path: Path, value: float) -> None:
+    """What anybody may have written there is no size, and no traceback."""
+    kept = Kept(tmp_path)
+    kept.edit("transfer.json", lambda content: content["target"]["axes"][0].update(value=value, axis="width"))
+
+    assert "evidence/edited-verdict" in kept.found()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 import pytest
 
 from hptransfer.artifacts.carried import Carried
+from hptransfer.linting.catalogue import rule_of
 from hptransfer.trials.identity import digest
+from tests.support.command_line import ROOT
 from tests.support.kept_evidence import RECIPES, Kept
 
 Edit = Callable[[Any], object]
@@ -225,6 +228,21 @@ def test_no_evidence_is_an_error(tmp_path: Path, name: str) -> None:
     kept.file(name).unlink()
 
     assert f"no {name}" in kept.found()["evidence/none"]
+
+
+def test_what_is_to_be_committed_is_what_the_page_keeps(tmp_path: Path) -> None:
+    """The files that the hint, the rule and the page's .gitignore name are the same."""
+    page = (ROOT / "docs/recipes-in-ci.md").read_text(encoding="utf-8")
+    kept = set(re.findall(r"^    !/recipes/runs/\*/(\S+)$", page, flags=re.MULTILINE))
+    kept_evidence = Kept(tmp_path)
+    kept_evidence.file("tuned.yaml").unlink()
+    (error,) = kept_evidence.validate().errors
+    rule = rule_of("HPT400")
+    assert rule is not None
+    assert rule.explanation is not None
+
+    for hint in (error.hint, rule.explanation.repair):
+        assert set(re.findall(r"\w+\.(?:yaml|json)(?= |,|$)", str(hint).rpartition("commit ")[2])) == kept
 
 
 def _linked(path: Path) -> None:

@@ -74,7 +74,8 @@ def test_too_little_power_is_undecided(asked: Any) -> None:
     """With what updates say all the same."""
     found = asked({"axes": [axis("INCONCLUSIVE")], "open": ["width 1024: too dear"]})
 
-    assert (found.errors, found.notes) == ((), ())
+    assert (found.errors, found.notes, found.passed) == ((), (), None)
+    assert asked({"axes": [axis("INCONCLUSIVE"), axis("HOLDS")], "open": []}).passed is True  # of one axis it is told
     assert found.undecided == (
         "whether layers change alike along width 64 to 512, 6 seeds: INCONCLUSIVE: so it is; none of 10 parameters' "
         "updates misses its rule",

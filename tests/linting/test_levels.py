@@ -9,7 +9,8 @@ import pytest
 
 from hptransfer.commands.validate import validate_command
 from hptransfer.errors import UsageError
-from hptransfer.linting.levels.base import LEVELS, ORDER, in_order
+from hptransfer.linting.levels.base import LEVELS, ORDER, ValidationOptions, in_order
+from hptransfer.linting.validate import validate
 from tests.support.recipe_texts import MLP, edited
 
 OWN = edited(MLP, ("{kind: mlp}", "{kind: factory, factory: nowhere.to_be_found:make}"))
@@ -81,3 +82,30 @@ def test_own_code_is_undecided(tmp_path: Path, capsys: pytest.CaptureFixture[str
     (said,) = found["levels"]["shapes"]["undecided"]
     assert "nowhere.to_be_found:make" in said
     assert "--trust" in said
+
+
+def test_a_level_that_decided_nothing_is_not_called_passed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its name stands behind "not decided" and nowhere else; the exit status is that of a recipe without errors."""
+    file = tmp_path / "own.yaml"
+    file.write_text(OWN)
+    asked = ["shapes,coordinate,full"]
+
+    assert validate_command([str(file)], level=asked) == 0
+    assert f"{file}: valid (static); shapes, coordinate, full not decided\n" in capsys.readouterr().out
+    assert validate_command([str(file)], "json", level=asked) == 0
+    (found,) = json.loads(capsys.readouterr().out)["recipes"]
+    passed = {level: each["passed"] for level, each in found["levels"].items()}
+    assert passed == {"static": True, "shapes": None, "coordinate": None, "full": None}
+    assert found["valid"] is True
+
+
+def test_a_comment_waits_for_a_level_that_decides(tmp_path: Path) -> None:
+    """What it excuses cannot be told from a level that decided nothing; where it decides, the comment is idle."""
+    file = tmp_path / "recipe.yaml"
+    comment = "# hptransfer: ignore-file[HPT300] the model is another team's\n"
+    options = ValidationOptions(("static", "shapes"))
+
+    file.write_text(comment + OWN)
+    assert validate(str(file), options).unused == ()
+    file.write_text(comment + MLP)
+    assert [each.code for each in validate(str(file), options).unused] == ["ignore/unused"]

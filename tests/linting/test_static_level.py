@@ -17,10 +17,10 @@ from tests.support.recipe_texts import GPT, LLAMA, MLP, edited
 OWN = edited(MLP, ("{kind: mlp}", "{kind: factory, factory: 'some_net:build'}"))
 
 
-def checked(folder: Path, text: str) -> Validation:
-    """The recipe in `text` at the level `static`."""
+def checked(folder: Path, text: str, *levels: str) -> Validation:
+    """The recipe in `text` at the levels, `static` where none is named."""
     (folder / "recipe.yaml").write_text(text)
-    return validate(str(folder / "recipe.yaml"))
+    return validate(str(folder / "recipe.yaml"), ValidationOptions(levels or ("static",)))
 
 
 #: what was called valid on 2026-11-28 -> code and level of what says it now
@@ -133,6 +133,16 @@ def test_what_static_leaves_open_is_said(tmp_path: Path) -> None:
     said = " ".join(checked(tmp_path, text).outcomes[0][1].undecided)
     for word in ("some_net:build", "my_losses:loss", "beyond its first 1 MiB", "budget.flops", "each pattern"):
         assert word in said
+
+
+def test_what_a_later_level_is_asked_is_not_left_open(tmp_path: Path) -> None:
+    """`shapes` decides it, or says itself why it cannot; what only `full` decides is said all the same."""
+    (tmp_path / "long.txt").write_bytes(b"x" * (2**20 + 1))
+    text = edited(LLAMA, ("{kind: stdlib-text}", "{kind: text, files: [long.txt]}"))
+    said = checked(tmp_path, text, "static", "shapes").outcomes[0][1].undecided
+
+    assert said == ("whether each file of `data` is text beyond its first 1 MiB (every command that trains)",)
+    assert len(checked(tmp_path, text).outcomes[0][1].undecided) == 2
 
 
 _COUNT = """

@@ -64,7 +64,9 @@ EVERYTHING = (
         skipped=("shapes",),
         excused=(excused(WEAK),),
     ),
-    Validation("own.yaml", None, outcomes=(("shapes", LevelOutcome(undecided=("whether it can be built",))),)),
+    Validation(
+        "own.yaml", None, outcomes=(("shapes", LevelOutcome(undecided=("whether it can be built",), decided=False)),)
+    ),
     Validation("disk.yaml", None, outcomes=(("evidence", LevelOutcome(machine=(DISK,))),)),
     Validation("gone.yaml", None, unreadable=(Finding("it must exist", place=Place("gone.yaml"), code="recipe/none"),)),
 )
@@ -292,6 +294,21 @@ def test_junit() -> None:
 
 #: characters of XML 1.0, section 2.2
 XML = re.compile("[\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]*")
+
+
+def test_junit_of_what_was_decided_in_part() -> None:
+    """A level that decided its own passes with what it left open as output; one without an answer does not pass."""
+    partly = LevelOutcome(undecided=("whether its trainer can train it",))
+    unanswered = LevelOutcome(open=(Finding("it must answer", "timeout", None, Place("a/r.yaml"), "full/no-answer"),))
+    outcomes = (("static", partly), ("full", unanswered))
+    root = ET.fromstring(written("junit", Validation("a/r.yaml", None, outcomes=outcomes)))  # noqa: S314  # our own
+    static, full, rule = root.iter("testcase")
+
+    assert [(each.tag, each.text) for each in static] == [
+        ("system-out", "not decided: whether its trainer can train it")
+    ]
+    assert [each.tag for each in full] == ["error"]
+    assert (rule.get("name"), [each.tag for each in rule]) == ("full full/no-answer", ["error"])
 
 
 def test_junit_of_hostile_names() -> None:

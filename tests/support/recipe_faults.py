@@ -28,6 +28,48 @@ FAULTS = [
     ("steps: 100", "steps: 0", "5:10 `training.steps >= 1` must hold | 0 | write 1 or more"),
     (
         "low: 1e-4",
+        "low: '0,004'",
+        '13:26 `tune.space.learning_rate.low` must be a number | "0,004" (text) | write 0.004: decimals follow a point',
+    ),
+    (
+        "low: 1e-4",
+        "low: '3,5e-4'",
+        '13:26 `tune.space.learning_rate.low` must be a number | "3,5e-4" (text) | '
+        "write 3.5e-4: decimals follow a point",
+    ),
+    (
+        "low: 1e-4",
+        "low: '1,000e-3'",
+        '13:26 `tune.space.learning_rate.low` must be a number | "1,000e-3" (text) | write a number without quotes',
+    ),
+    (
+        "low: 1e-4",
+        "low: '1.234,5'",
+        '13:26 `tune.space.learning_rate.low` must be a number | "1.234,5" (text) | write a number without quotes',
+    ),
+    (
+        "steps: 100",
+        "steps: '1,000'",
+        '5:10 `training.steps` must be an integer | "1,000" (text) | write 1000: numbers have no digit separators',
+    ),
+    (
+        "steps: 100",
+        "steps: '12,345,678'",
+        '5:10 `training.steps` must be an integer | "12,345,678" (text) | '
+        "write 12345678: numbers have no digit separators",
+    ),
+    (
+        "steps: 100",
+        "steps: '0,004'",
+        '5:10 `training.steps` must be an integer | "0,004" (text) | write a whole number without quotes',
+    ),
+    (
+        "steps: 100",
+        "steps: '1,00'",
+        '5:10 `training.steps` must be an integer | "1,00" (text) | write a whole number without quotes',
+    ),
+    (
+        "low: 1e-4",
         "low: 2^-7",
         '13:26 `tune.space.learning_rate.low` must be a number | "2^-7" (text) | write 0.0078125',
     ),

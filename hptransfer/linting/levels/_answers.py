@@ -74,4 +74,4 @@ def untrusted(subject: Subject, asked: str) -> LevelOutcome | None:
     if not own or subject.options.trust:
         return None
     named = ", ".join(dict.fromkeys(own.values()))
-    return LevelOutcome(undecided=(f"{asked}: {named} runs with `--trust` only",))
+    return LevelOutcome(undecided=(f"{asked}: {named} runs with `--trust` only",), decided=False)

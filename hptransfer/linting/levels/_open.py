@@ -1,4 +1,4 @@
-"""What `static` does not decide of a recipe, a clause each, with what would decide it."""
+"""What `static` does not decide of a recipe, a clause each, with the level that would decide it."""
 
 from __future__ import annotations
 
@@ -16,49 +16,66 @@ from hptransfer.recipe.model_sections import FactoryModel, HuggingFaceModel
 from hptransfer.recipe.own_code import step_code
 
 
-def left_open(loaded: LoadedRecipe) -> Iterator[str]:
+def left_open(loaded: LoadedRecipe) -> Iterator[tuple[str, str]]:
     """What neither text, tables nor the first bytes of files say; nothing is imported for it.
 
     Args:
         loaded: a recipe without static errors.
+
+    Yields:
+        A clause that names what would decide it, and the first level that does.
     """
     recipe, model = loaded.recipe, loaded.recipe.model
     if isinstance(model, HuggingFaceModel):
         yield from _of_configuration(model)
-        yield f"whether every parameter of huggingface {model.config} has a rule, at every size (level shapes)"
+        yield (
+            f"whether every parameter of huggingface {model.config} has a rule, at every size (level shapes)",
+            "shapes",
+        )
     elif isinstance(model, FactoryModel):
-        yield f"whether {model.factory} can be built and each of its parameters has a rule (level shapes, `--trust`)"
+        yield (
+            f"whether {model.factory} can be built and each of its parameters has a rule (level shapes, `--trust`)",
+            "shapes",
+        )
     if isinstance(model, HuggingFaceModel | FactoryModel) and (model.residual_writers or model.queries or model.roles):
-        yield "whether each pattern of `model` matches a parameter (level shapes)"
+        yield "whether each pattern of `model` matches a parameter (level shapes)", "shapes"
     if recipe.trainer.name != "torch":
-        yield f"whether the trainer `{recipe.trainer.name}` can train it (every command that trains)"
+        yield f"whether the trainer `{recipe.trainer.name}` can train it (every command that trains)", "full"
     own = {key: name for key, name in step_code(recipe).items() if key[0] in ("training", "data")}
     if own:
         names = ", ".join(f"`{'.'.join(map(str, key))}` {name}" for key, name in own.items())
-        yield f"whether code of the recipe's own does what it must: {names} (level shapes, `--trust`)"
+        # another program's first step is that of its run: only `full` makes one
+        level = "shapes" if recipe.trainer.name == "torch" and model.kind != "external" else "full"
+        yield f"whether code of the recipe's own does what it must: {names} (level {level}, `--trust`)", level
     yield from _of_data(loaded)
     if recipe.budget.flops is not None:
-        yield "whether `budget.flops` is enough (level shapes)"
+        yield "whether `budget.flops` is enough (level shapes)", "shapes"
     if recipe.budget.trials is not None and wanted(loaded) is None:
-        yield "whether `budget.trials` is enough for a ladder whose durations follow its parameters (`hptransfer cost`)"
+        yield (
+            "whether `budget.trials` is enough for a ladder whose durations follow its parameters (`hptransfer cost`)",
+            "full",
+        )
     if recipe.budget.time is not None:
-        yield "whether `budget.time` is enough: that depends on the machine (`hptransfer cost --time-steps`)"
+        yield "whether `budget.time` is enough: that depends on the machine (`hptransfer cost --time-steps`)", "full"
 
 
-def _of_configuration(model: HuggingFaceModel) -> Iterator[str]:
+def _of_configuration(model: HuggingFaceModel) -> Iterator[tuple[str, str]]:
     if config_names() is None:
-        yield f"whether {model.config} and its settings are known: transformers is not installed (extra `hf`)"
+        yield f"whether {model.config} and its settings are known: transformers is not installed (extra `hf`)", "shapes"
     elif config_keys(model.config) is None:
-        yield f"whether {model.config} has the keys of `model.settings`: its class does not say them in plain form"
+        yield (
+            f"whether {model.config} has the keys of `model.settings`: its class does not say them in plain form",
+            "shapes",
+        )
 
 
-def _of_data(loaded: LoadedRecipe) -> Iterator[str]:
+def _of_data(loaded: LoadedRecipe) -> Iterator[tuple[str, str]]:
     data = loaded.recipe.data
     looked_at = f"its first {LOOKED_AT // 2**20} MiB"
     if isinstance(data, TextFiles) and _longer(loaded, data.files):
-        yield f"whether each file of `data` is text beyond {looked_at} (every command that trains)"
+        yield f"whether each file of `data` is text beyond {looked_at} (every command that trains)", "full"
     elif isinstance(data, TokenFiles) and _longer(loaded, (*data.train, *(data.validation or ()))):
-        yield f"whether every token beyond {looked_at} lies in the vocabulary (every command that trains)"
+        yield f"whether every token beyond {looked_at} lies in the vocabulary (every command that trains)", "full"
 
 
 def _longer(loaded: LoadedRecipe, patterns: tuple[str, ...]) -> bool:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -65,6 +65,8 @@ class LevelOutcome:
         notes: what else a reader must know, a sentence each.
         machine: what could not be done because of the machine or damaged storage; the exit status is 4.
         open: what was run and gave no answer, as when a budget ended; the exit status is 3.
+        decided: whether anything of the level's claim was decided; where not, no recipe is called valid for the level.
+        left_to: clause of `undecided` -> the level that decides it, or says itself why it cannot.
     """
 
     errors: tuple[Finding, ...] = ()
@@ -73,6 +75,23 @@ class LevelOutcome:
     notes: tuple[str, ...] = ()
     machine: tuple[Finding, ...] = field(default=())
     open: tuple[Finding, ...] = ()
+    decided: bool = True
+    left_to: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the level's claim holds as far as it was decided; None where nothing was."""
+        if self.errors or self.machine or self.open:
+            return False
+        return True if self.decided else None
+
+    def beside(self, levels: Collection[str]) -> LevelOutcome:
+        """The outcome without what it leaves to levels that are asked in the same run: they speak for themselves.
+
+        Args:
+            levels: names of all levels that are asked.
+        """
+        return replace(self, undecided=tuple(each for each in self.undecided if self.left_to.get(each) not in levels))
 
 
 class ValidationLevel(Protocol):

@@ -37,11 +37,15 @@ class Coordinate:
         recipe, asked = subject.loaded.recipe, "whether layers change alike at every size"
         if recipe.trainer.name in ("function", "command") or recipe.model.kind == "external":
             how = "`check` does, of its runs" if recipe.trainer.watches else "`hptransfer.watch` in its loop would"
-            return LevelOutcome(undecided=(f"{asked}: only its program can train the model here; {how}",))
+            return LevelOutcome(
+                undecided=(f"{asked}: only its program can train the model here; {how}",), decided=False
+            )
         if (distrusted := untrusted(subject, asked)) is not None:
             return distrusted
         if not Path(subject.loaded.path).is_file():
-            return LevelOutcome(undecided=(f"{asked}: the process that trains reads a file, not standard input",))
+            return LevelOutcome(
+                undecided=(f"{asked}: the process that trains reads a file, not standard input",), decided=False
+            )
         payload = {"path": str(Path(subject.loaded.path).resolve()), "seconds": BUDGET}
         answer = run_trusted(f"{__name__}:confined", payload, timed(_PATIENCE))
         return outcome_of(answer, subject, "coordinate/not-measured", lambda said: _read(said, subject))
@@ -66,7 +70,8 @@ def _read(said: Mapping[str, Any], subject: Subject) -> LevelOutcome:
     axes = said["axes"]
     undecided = tuple(str(each) for each in said["open"])
     if not axes:
-        return LevelOutcome(undecided=undecided or ("whether layers change alike: the recipe has one size",))
+        undecided = undecided or ("whether layers change alike: the recipe has one size",)
+        return LevelOutcome(undecided=undecided, decided=False)
     found = combine(RowVerdict(axis["verdict"]) for axis in axes)
     expected = judge_coordinate(subject.loaded.recipe.expect, found)
     if expected is None or expected.met is None:
@@ -75,7 +80,7 @@ def _read(said: Mapping[str, Any], subject: Subject) -> LevelOutcome:
         if expected is not None:
             open_.append(f"`expect`: {expected.sentence}")
         notes = tuple(_power(axis) for axis in axes if axis["verdict"] == "HOLDS")
-        return LevelOutcome(undecided=(*open_, *undecided), notes=notes)
+        return LevelOutcome(undecided=(*open_, *undecided), notes=notes, decided=bool(notes))
     if expected.met:
         notes = (f"coordinate check: {expected.sentence}", *(_said(axis) for axis in axes))
         return LevelOutcome(undecided=undecided, notes=notes)

@@ -14,13 +14,22 @@ from hptransfer.evidence.files import Evidence, folder_of, read_evidence
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
 from hptransfer.evidence.repair import again, command
-from hptransfer.evidence.stale import environment, identity_here, sizes_of, stale
+from hptransfer.evidence.stale import (
+    environment,
+    identity_here,
+    of_another_recipe,
+    sizes_of,
+    stale,
+    written_files,
+)
 from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
 from hptransfer.recipe.own_code import model_code
 from hptransfer.registry import untrusted_recipe
 
+#: what evidence consists of; recipe.json is optional, because it holds the path at which the run was made
+_COMMITTED = "tuned.yaml, transfer.json and, where it was written, target.yaml"
 #: findings that leave a recipe valid, unless `--strict` is given
 _WARNINGS = ("evidence/other-environment", "evidence/other-words", "evidence/forced-target")
 
@@ -86,7 +95,7 @@ def _none(subject: Subject, evidence: Evidence) -> Finding:
     return Finding(
         rule,
         received,
-        f"run {command('run', loaded.path, runs)} and commit tuned.yaml, transfer.json, target.yaml and recipe.json",
+        f"run {command('run', loaded.path, runs)} and commit {_COMMITTED}",
         place,
         "evidence/none",
     )
@@ -107,7 +116,8 @@ def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
     yield from outdated
     yield from environment(evidence, now)
     # fields of another recipe's evidence are not those that this one's settings lead to
-    if not any(finding.code == "evidence/stale-recipe" for finding in outdated):
+    of_another = any(of_another_recipe(written, now) for written in written_files(evidence))
+    if not of_another and not any(finding.code == "evidence/stale-recipe" for finding in outdated):
         yield from edited_results(now.loaded, evidence)
     if evidence.tuned is not None and evidence.transfer is not None:
         differing = [*other_values(evidence.tuned, evidence.transfer)]

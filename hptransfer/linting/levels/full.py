@@ -38,9 +38,11 @@ class Full:
         if (distrusted := untrusted(subject, asked)) is not None:
             return distrusted
         if subject.loaded.recipe.trainer.name == "command" and not subject.options.trust:
-            return LevelOutcome(undecided=(f"{asked}: its command runs with `--trust` only",))
+            return LevelOutcome(undecided=(f"{asked}: its command runs with `--trust` only",), decided=False)
         if not Path(subject.loaded.path).is_file():
-            return LevelOutcome(undecided=(f"{asked}: the process that trains reads a file, not standard input",))
+            return LevelOutcome(
+                undecided=(f"{asked}: the process that trains reads a file, not standard input",), decided=False
+            )
         options = subject.options
         payload = {
             "path": str(Path(subject.loaded.path).resolve()),

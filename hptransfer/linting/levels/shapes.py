@@ -39,7 +39,7 @@ class Shapes:
         if own := model_code(recipe):
             most = subject.options.max_flops
             cost = () if most is None else (f"whether it takes at most {most:.3g} FLOPs: as above",)
-            return LevelOutcome(undecided=(_asks_for_trust(recipe, own), *cost))
+            return LevelOutcome(undecided=(_asks_for_trust(recipe, own), *cost), decided=False)
         return _outcome(subject)
 
 
@@ -64,7 +64,8 @@ def _outcome(subject: Subject, *, trusted: bool = False) -> LevelOutcome:
         outcome = replace(outcome, errors=capped.errors, undecided=capped.undecided)
     if outcome.errors or subject.loaded.recipe.model.kind == "external":
         return outcome
-    return replace(outcome, undecided=(*outcome.undecided, *_undecided(subject, trusted=trusted)))
+    later = _undecided(subject, trusted=trusted)
+    return replace(outcome, undecided=(*outcome.undecided, *later), left_to=dict.fromkeys(later, "coordinate"))
 
 
 def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def _undecided(subject: Subject, *, trusted: bool) -> tuple[str, ...]:
 def _in_a_process(subject: Subject) -> LevelOutcome:
     if str(subject.loaded.path) == STDIN:
         asked = "whether its code can be built and planned: the process that runs it reads a file, not standard input"
-        return LevelOutcome(undecided=(asked,))
+        return LevelOutcome(undecided=(asked,), decided=False)
     options = subject.options
     payload = {"path": str(subject.loaded.path), "rules": list(options.rules), "max_flops": options.max_flops}
     said = run_trusted(f"{__name__}:confined", payload)
@@ -103,7 +104,8 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
         payload: "path" of the recipe, "rules", topics of the user's own, and "max_flops" or null.
 
     Returns:
-        "errors" and "warnings" as lists of findings as plain data, and "undecided" as clauses.
+        "errors" and "warnings" as lists of findings as plain data, "undecided" as clauses, and "left_to", for some of
+        them the level that decides it.
     """
     options = ValidationOptions(
         ("static", "shapes"), trust=True, rules=tuple(payload["rules"]), max_flops=payload["max_flops"]
@@ -113,6 +115,7 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
         "errors": [asdict(finding) for finding in outcome.errors],
         "warnings": [asdict(finding) for finding in outcome.warnings],
         "undecided": list(outcome.undecided),
+        "left_to": dict(outcome.left_to),
     }
 
 
@@ -127,4 +130,6 @@ def _read(said: Mapping[str, Any], file: str) -> LevelOutcome:
         return Finding(**{**data, **text, "place": Place(file, line, column), "excerpt": excerpt})
 
     found = {side: tuple(finding(each) for each in said[side]) for side in ("errors", "warnings")}
-    return LevelOutcome(found["errors"], found["warnings"], tuple(str(each) for each in said["undecided"]))
+    left_to = {str(clause): str(level) for clause, level in said["left_to"].items()}
+    undecided = tuple(str(each) for each in said["undecided"])
+    return LevelOutcome(found["errors"], found["warnings"], undecided, left_to=left_to)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 
 from hptransfer.linting.caps import trials_capped
 from hptransfer.linting.levels._lint_rules import run_rules
@@ -31,13 +30,19 @@ class Static:
                 return outcome
             with around():
                 capped = trials_capped(subject)
-                undecided = (*left_open(subject.loaded), *capped.undecided, *_cost(subject))
-            return replace(outcome, errors=capped.errors, undecided=() if capped.errors else undecided)
+                if capped.errors:
+                    return LevelOutcome(capped.errors, outcome.warnings)
+                left_to = {
+                    **dict(left_open(subject.loaded)),
+                    **dict.fromkeys(capped.undecided, "full"),
+                    **_cost(subject),
+                }
+            return LevelOutcome(warnings=outcome.warnings, undecided=tuple(left_to), left_to=left_to)
 
 
-def _cost(subject: Subject) -> tuple[str, ...]:
+def _cost(subject: Subject) -> dict[str, str]:
     most = subject.options.max_flops
-    return () if most is None else (f"whether it takes at most {most:.3g} FLOPs (level shapes)",)
+    return {} if most is None else {f"whether it takes at most {most:.3g} FLOPs (level shapes)": "shapes"}
 
 
 LEVEL = Static()

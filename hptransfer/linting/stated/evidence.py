@@ -22,10 +22,10 @@ RULES = (
         Explanation(
             "HPT400",
             "Without tuned.yaml and transfer.json nothing bears out what the recipe is used for.",
-            "run `hptransfer run RECIPE` with the same `--runs`, and commit "
-            "tuned.yaml, transfer.json, target.yaml and recipe.json",
+            "run `hptransfer run RECIPE` with the same `--runs`, and commit tuned.yaml, transfer.json and, where it "
+            "was written, target.yaml",
             "runs/small/ is not committed",
-            "runs/small/tuned.yaml, transfer.json, target.yaml and recipe.json are committed",
+            "runs/small/tuned.yaml, transfer.json and target.yaml are committed",
             base=None,
         ),
     ),
@@ -265,6 +265,21 @@ RULES = (
             "write the files anew by `hptransfer run` with the same `--runs`",
             "the file is of version 0.2, and its sentence is not the one that this version writes",
             "the file is of version 0.2, and its sentence is the one that this version writes",
+            base=None,
+        ),
+    ),
+    StatedRule(
+        "evidence/former-target",
+        "evidence is of the target, and of the accepted axes, that the recipe names now",
+        "error",
+        "evidence",
+        Explanation(
+            "HPT418",
+            "Trials that fit say nothing yet of a target that nobody judged by them, and what is accepted is part of "
+            "the judgement.",
+            "run `hptransfer check RECIPE`, then `hptransfer scale RECIPE`: finished trials are reused",
+            "`sizes.target.width` was raised from 4096 to 8192 after the check",
+            "the check was repeated after the target changed",
             base=None,
         ),
     ),

@@ -1,7 +1,8 @@
 """For every CI system: a JUnit report, one suite per file, a test case per level and per rule that found something.
 
-A level without findings passes; one that could not decide something is skipped, and says what. Errors of rules are
-failures, what the machine or storage did is an error, warnings are output of a case that passes.
+A level without findings passes, with what it left open as its output; one that decided nothing is skipped, and says
+why. Errors of rules are failures; what the machine or storage did, or what was run and gave no answer, is an error;
+warnings are output of a case that passes.
 """
 
 from __future__ import annotations
@@ -70,11 +71,14 @@ class _Cases:
             self.add(level, "error", "could not be asked because of the machine or damaged storage")
         elif count:
             self.add(level, "failure", f"{count} error{'' if count == 1 else 's'}")
-        elif outcome.undecided:
+        elif outcome.open:
+            self.add(level, "error", "what was run gave no answer")
+        elif not outcome.decided:
             self.add(level, "skipped", "not decided: " + "; ".join(outcome.undecided))
         else:
-            self.add(level)
+            self.add(level, text="\n".join(f"not decided: {clause}" for clause in outcome.undecided))
         self.of_rules(level, outcome.machine, "error")
+        self.of_rules(level, outcome.open, "error")
         self.of_rules(level, outcome.errors, "failure")
         self.of_rules(level, outcome.warnings, None)
 
