@@ -328,7 +328,8 @@ def test_a_ladder_that_diverges_everywhere_is_no_verdict(tmp_path: Path) -> None
     with recipe_session(tmp_path / "runs", text) as session:
         tune_and_write(session)
     blown = recipe_text({"wall": -20.0, "seconds": 0.0})
-    (tmp_path / "runs" / "ladder" / "study.db").unlink()
+    for name in ("study.db", "recipe.json"):  # with the one alone the database is missed
+        (tmp_path / "runs" / "ladder" / name).unlink()
     with recipe_session(tmp_path / "runs", blown) as session, pytest.raises(InconclusiveError, match="w512-d2"):
         check_and_save(session)
 

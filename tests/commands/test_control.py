@@ -259,7 +259,7 @@ def test_a_status_of_a_damaged_database_is_said_in_words(tmp_path: Path, capsys:
     status = guarded(lambda: status_command("landscape", tmp_path / "runs", watch=False, as_json=False))
 
     assert status == 4
-    assert "file is not a database" in capsys.readouterr().err
+    assert "study.db: not a database" in capsys.readouterr().err
 
 
 def test_watch_ends_with_the_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

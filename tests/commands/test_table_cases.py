@@ -62,5 +62,5 @@ def test_growing_heads_are_seen(folder: Path, name: str) -> None:
     assert "heads grow (8 -> 64): `forward` must scale attention logits by sqrt(8)/64" in planned
     assert validated.returncode == 0
     said = " ".join((validated.stdout + validated.stderr).split())
-    assert f"warning: {name}.yaml:2:" in said
+    assert f"warning[HPT301]: {name}.yaml:2:" in said
     assert "heads grow with the width" in said

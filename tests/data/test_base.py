@@ -151,7 +151,7 @@ def test_an_unreadable_file_is_the_machines_fault(tmp_path: Path, monkeypatch: p
         raise PermissionError(13, "Permission denied")
 
     write(tmp_path, {"a.txt": b"text"})
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr("hptransfer.data.text.open_regular", refuse)
 
     with pytest.raises(MachineError, match="must be readable"):
         read_text(text("a.txt"), tmp_path)

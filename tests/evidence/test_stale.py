@@ -184,7 +184,7 @@ def test_another_target_is_no_edit(tmp_path: Path, case: str) -> None:
 
     assert {each.code for each in found} == {"evidence/former-target"}
     assert said in str(finding.received)
-    assert f"`hptransfer check {kept.recipe}`" in str(finding.hint)
+    assert f"`hptransfer check {kept.recipe} --runs " in str(finding.hint)
     assert finding.place is not None
     assert Path(finding.place.file).name == "transfer.json"
 

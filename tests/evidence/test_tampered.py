@@ -16,9 +16,18 @@ from hptransfer.artifacts.carried import Carried
 from hptransfer.linting.catalogue import rule_of
 from hptransfer.trials.identity import digest
 from tests.support.command_line import ROOT
-from tests.support.kept_evidence import RECIPES, Kept
+from tests.support.kept_evidence import KEPT, RECIPES, Kept
 
 Edit = Callable[[Any], object]
+
+
+@pytest.fixture(autouse=True)
+def _version_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The version that is installed is the one that wrote the files, whichever it is."""
+    text = (KEPT / "kept" / "mup-adamw" / "transfer.json").read_text()
+    monkeypatch.setattr(
+        "hptransfer.evidence.recomputed.tool_version", lambda: json.loads(text)["provenance"]["hptransfer"]
+    )
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -44,7 +44,10 @@ def test_there_are_enough() -> None:
     static = {rule.id for rule in all_rules() if rule.level in ("static", "validate")}
 
     assert len(BROKEN) >= 80
-    assert static - broken == {"HPT001"}
+    # those of `expect` are broken by their own examples (linting/test_catalogue.py), those of paths, caps and folders
+    # by what lies beside a recipe or is said on the command line (hostile/, linting/test_paths.py)
+    beside = {"HPT900", "HPT901", "HPT902", "HPT910", "HPT911", "HPT930", "HPT931"}
+    assert static - broken == {"HPT001", *(f"HPT{number}" for number in range(180, 186)), *beside}
     assert broken <= static
 
 
