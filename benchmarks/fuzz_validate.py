@@ -1,17 +1,20 @@
 """Recipes and files of run folders, damaged at random, read in this process: no traceback, no hang, every rule fires.
 
-`python -m benchmarks.fuzz_validate recipes|artifacts [--count N] [--seed S] [--start K]`. A case is fixed by the seed
-and its number, so one that falls is made again by `--start K --count 1`. Prints a line of JSON: cases, how many passed
-the YAML gate, how often each rule fired, rules that never did, the longest time, and what fell with its number.
+`python -m benchmarks.fuzz_validate recipes|artifacts|elsewhere [--count N] [--seed S] [--start K]`. A case is fixed by
+the seed and its number, so one that falls is made again by `--start K --count 1`. Prints JSON: cases, how many passed
+the YAML gate, how often each rule fired, rules that never did, the longest time, what fell with its number, and the
+test that breaks each rule that asks for more than a recipe. `elsewhere` runs those tests, and asks whether they do.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import copy
 import json
 import os
 import random
+import sys
 import tempfile
 import time
 import traceback
@@ -21,116 +24,45 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.recipe_snapshot import load_snapshot
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
-from hptransfer.errors import HptransferError
-from hptransfer.linting.base import LINT_RULES
+from hptransfer.errors import Finding, HptransferError
 from hptransfer.linting.levels.base import ValidationOptions
+from hptransfer.linting.paths import select
 from hptransfer.linting.validate import validate
-from hptransfer.recipe.form_rules import CODES
-from hptransfer.recipe.rules.base import recipe_rules
 from hptransfer.recipe.shipped import shipped_recipes, template, templates
 from hptransfer.recipe.yaml.gate import read_yaml
 from hptransfer.recipe.yaml.outline import KINDS, keys_at
 from hptransfer.storage.database import SQLiteFile
 from hptransfer.storage.optuna_store import OptunaStore
 from hptransfer.storage.snapshot import read_trials
+from tests.support.broken_folders import BROKEN_FOLDERS
 from tests.support.combinations import combinations
-from tests.support.recipe_texts import GPT, MLP, edited
-
-_DATA = "{kind: stdlib-text}"
-PLANTED = (
-    (_DATA, "{kind: text, files: [out.txt]}"),
-    (_DATA, "{kind: text, files: ['deep/**/none']}"),
-    (_DATA, "{kind: text, files: [short.txt]}"),
-    (_DATA, "{kind: text, files: [../x.txt]}"),
-    (_DATA, "{kind: tokens, train: [odd.bin], dtype: uint16, vocabulary: 256}"),
-    ("tune:", "check: {spacing: 0.03125, octaves: 16, seeds: 100}\ntune:"),
-    ("tune:", "check: {hyperparameter: learning_rate, hyperparameters: [learning_rate, learning_rate]}\ntune:"),
-    ("tune:", "check: {adaptive: true, max_trials: 3}\ntune:"),
-    ("tune:", "check: {seeds: 1}\ntune:"),
-    ("tune:", "check: {criteria: {cost: null}}\ntune:"),
-    ("tune:", "check: {diagnostics: [sharpness, sharpness]}\ntune:"),
-    ("tune:", "check: {diagnostics: [linearization]}\ntune:"),
-    ("steps: 100", "steps: 100\n  momentum: 0.5"),
-    ("{kind: mlp}", "{kind: huggingface, config: llam, settings: {hidden_size: 64}}"),
-    ("{kind: mlp}", "{kind: huggingface, config: llama, settings: {_attn_implementation: x, auto_map: x}}"),
-    (
-        "1e-1}",
-        "1e-1}\n    output_multiplier: {low: 0.1, high: 10}\n    readout_init: {low: 0.1, high: 10}"
-        "\n    readout_learning_rate: {low: 0.1, high: 10}",
-    ),
-)
-PLANTED_GPT = (
-    ("{name: completep}", "{name: complete-d-p, betas: half-life}"),
-    ("depth: 4}", "depth: 4, batch_size: 4096, tokens: 409600}"),
-    ("base: {width: 64", "base: {width: 60"),
-    ("head_dim: 16", "head_dim: 1, positions: rotary"),
-    ("head_dim: 16", "head_dim: 16, vocabulary: 16"),
-    ("name: small", "name: small\ncheck: {diagnostics: [linearization]}"),
-    ("steps: 100", "steps: 100\n  loss: {name: cross-entropy}"),
-    ("{name: completep}", "{name: completep, init: own}"),
-)
-#: further keys of `training`, an offence each
-TRAINING = (
-    "tokens: 6400",
-    "tokens_per_parameter: 0",
-    "warmup: 0.1\n  warmup_steps: 20",
-    "schedule: constant\n  floor: 0.1",
-    "clip_norm: scaled",
-    "batch_size: 8\n  accumulation: 5\n  processes: 2",
-    "device: mps\n  precision: float64",
-    "loss_arguments: {a: 1}",
-    "batch_size: 4\n  processes: 8",
-    "processes: 100000",
-)
-#: sections that are appended
-SECTIONS = (
-    "check: {max_trials: 10}\n",
-    "check: {criteria: {cost: null}}\n",
-    "check: {octaves: 0.25, spacing: 1}\n",
-    "check: {coordinate: {steps: [3, 1]}}\n",
-    "check: {hyperparameters: [learning_rate, learning_rate]}\n",
-    "budget: {trials: 10}\n",
-    "budget: {flops: 1e3}\n",
-)
-COMMAND = """\
-name: told
-trainer:
-  command: [python, train.py, "--width={width}", "{learning_rate}", "{seed}"]
-  results: {stdout: "loss (.*)"}
-training: {steps: 5}
-parameterization: {name: measured}
-sizes:
-  base: {width: 16, depth: 2}
-  widths: [16, 32]
-  target: {width: 64, depth: 2}
-tune:
-  space:
-    learning_rate: {low: 0.001, high: 1.0}
-"""
-PLANTED_COMMAND = (
-    ("{seed}", "{learnin_rate}"),
-    ("results:", "accepts: [hiden.eps]\n  results:"),
-    (', "{seed}"', ""),
-    ("loss (.*)", "loss ("),
-    ("results:", "files: [../secret]\n  results:"),
-    ("results:", "files: [none.py]\n  results:"),
-    ('{stdout: "loss (.*)"}', "{jsonl: ../x.jsonl, value: loss}"),
-    ("steps: 5", "steps: 5, processes: 4"),
-    ("trainer:", "budget: {flops: 1e15}\ntrainer:"),
-    ("trainer:", "model: {kind: external, patterns: ['(']}\ntrainer:"),
-    ("{name: measured}", "{name: mup}"),
-    ("widths: [16, 32]", "widths: [16, 32]\n  depths: [2, 4]"),
-)
+from tests.support.offences import FIRED_BY, Planted, fuzzed, planted_texts
 
 #: processor seconds of one case
 PATIENCE = 2.0
-#: said by the form of a file before its YAML, or of no file at all
+#: what `validate` is asked for, now and then, in place of the recipe: what is there, and what is not
+NAMED = (
+    "recpie.yaml",
+    "p.yaml",
+    "out.yaml",
+    "empty",
+    ".",
+    "*.yaml",
+    "no*.yaml",
+    "deep",
+    "**/x.yaml",
+    "../r.yaml",
+    "",
+    "\x1b[2J",
+    "quickstart",
+)
 NUMBERS = (0, 1, -1, 2, 3, 7, 16, 60, 64, 65, 100, 128, 1024, 4096, 2**20, 10**9, 10**30, 0.5, 1e-300, 1e300, -0.0, 0.1)
 TEXTS = (
     "",
@@ -225,16 +157,6 @@ def bases() -> list[dict[str, Any]]:
     """Valid recipes of every sort: shipped ones, templates, and those of the combinations of models and rules."""
     files = [*shipped_recipes().values(), *(template(name) for name in templates())]
     texts = [*(path.read_text(encoding="utf-8") for path in files), *(each.text for each in combinations())][:120]
-    valid = [data for text in texts if isinstance(data := read_yaml(text.encode(), "base").data, dict)]
-    return valid + planted()
-
-
-def planted() -> list[dict[str, Any]]:
-    """Recipes that break one rule each, what chance alone would seldom come to."""
-    texts = [edited(MLP, change) for change in PLANTED] + [edited(GPT, change) for change in PLANTED_GPT]
-    texts += [edited(COMMAND, change) for change in PLANTED_COMMAND]
-    texts += [MLP + section for section in SECTIONS]
-    texts += [edited(MLP, ("steps: 100", f"steps: 100\n  {keys}")) for keys in TRAINING]
     return [data for text in texts if isinstance(data := read_yaml(text.encode(), "base").data, dict)]
 
 
@@ -310,13 +232,16 @@ def written(document: dict[str, Any], chance: random.Random) -> bytes:
     """The text of a recipe; one in eight has its characters damaged as well."""
     text = yaml.safe_dump(document, default_flow_style=chance.choice((None, False, True)), sort_keys=False)
     content = text.encode("utf-8", "surrogatepass")
-    if chance.random() < 0.125:
-        start, length = chance.randrange(len(content) + 1), chance.choice((0, 1, 5, 40))
-        noise = bytes(
-            chance.choice(b"ab:{}[],-&*!|>'\"#%@\n\t \x00\x1b\xff\xe2\x80\xae019.e") for _ in range(chance.randrange(6))
-        )
-        content = content[:start] + noise + content[start + length :]
-    return content
+    return with_noise(content, chance) if chance.random() < 0.125 else content
+
+
+def with_noise(content: bytes, chance: random.Random) -> bytes:
+    """A text of which a stretch is replaced by other characters."""
+    start, length = chance.randrange(len(content) + 1), chance.choice((0, 1, 5, 40))
+    noise = (
+        chance.choice(b"ab:{}[],-&*!|>'\"#%@\n\t \x00\x1b\xff\xe2\x80\xae019.e") for _ in range(chance.randrange(6))
+    )
+    return content[:start] + bytes(noise) + content[start + length :]
 
 
 class Tally:
@@ -342,36 +267,69 @@ class Tally:
             self.fallen.append({"case": number, "error": f"{seconds:.1f} s of processor time"})
 
 
-def recipes(count: int, seed: int, start: int) -> dict[str, Any]:
-    """Validates damaged recipes, statically."""
-    documents = bases()
-    values, tally = pool(documents), Tally()
-    options = ValidationOptions(max_trials=300)
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
+#: folders of recipes: one with data beside them, one with what `BROKEN_FOLDERS` prepare
+ROOMS = ("plain", "plain", "plain", "broken")
+
+
+def surround(folder: Path) -> None:
+    """Files that recipes name, and those beside the broken ones."""
+    for room in dict.fromkeys(ROOMS):
+        (folder / room).mkdir()
         for name in ("a.txt", "b.txt"):
-            Path(name).write_text("text " * 400)
-        Path("short.txt").write_text("short")
-        Path("odd.bin").write_bytes(b"abc")
-        Path("out.txt").symlink_to("../out.txt")
-        Path("deep", *"d" * 70).mkdir(parents=True)
-        path = Path("r.yaml")
+            (folder / room / name).write_text("text " * 400)
+    for case in BROKEN_FOLDERS.values():
+        if case.words[0] == "validate":
+            case.prepare(folder / "broken")
+
+
+def recipes(count: int, seed: int, start: int) -> dict[str, Any]:
+    """Validates damaged recipes, statically: first those that break one rule each, as they are."""
+    documents, planted = bases(), planted_texts()
+    values, tally = pool(documents), Tally()
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place, "folder")
+        folder.mkdir()
+        surround(folder)
+        os.chdir(folder)
         for number in range(start, start + count):
             chance = random.Random(f"{seed}-{number}")
-            content = written(damaged(chance.choice(documents), chance, values), chance)
-            path.write_bytes(content)
-
-            def case(content: bytes = content) -> None:
-                found = validate("r.yaml", options)
-                gate = not read_yaml(content, "r.yaml").faults
-                tally.counts.update({"passed the YAML gate": int(gate), "valid": int(not found.errors)})
-                tally.codes.update({finding.code for finding in (*found.errors, *found.warnings)})
-
-            tally.run(number, case)
+            if number < len(planted):
+                first = planted[number]
+                content, room, named, most = first.text.encode(), first.room, first.named, 50
+            else:
+                content, room = _recipe(documents, planted, values, chance), chance.choice(ROOMS)
+                named, most = (
+                    chance.choice(NAMED) if chance.random() < 0.02 else "r.yaml",
+                    chance.choice((None, None, None, 50, 300)),
+                )
+            (folder / room / "r.yaml").write_bytes(content)
+            tally.run(number, partial(_validate, content, f"{room}/{named}", most, tally))
         os.chdir("/")
-    static = [rule.code for topic in LINT_RULES.built_in for rule in LINT_RULES.look_up(topic) if rule.at == "static"]
-    known = [*CODES, *(rule.code for rule in recipe_rules()), *static]
-    return _result(count, tally) | {"never": [code for code in known if not tally.codes[code]]}
+    return _result(count, tally) | {"never": sorted(fuzzed() - tally.codes.keys()), "fired by": FIRED_BY}
+
+
+def _validate(content: bytes, named: str, most: int | None, tally: Tally) -> None:
+    """As `validate NAMED --max-trials MOST` does."""
+    tally.counts["passed the YAML gate"] += not read_yaml(content, "r.yaml").faults
+    selected = select([named])
+    tally.codes.update(finding.code for _, finding in selected.faults)
+    for reference in selected.recipes:
+        found = validate(reference, ValidationOptions(max_trials=most))
+        tally.counts["valid"] += not found.errors
+        tally.codes.update({finding.code for finding in (*found.errors, *found.warnings)})
+
+
+def _recipe(
+    documents: Sequence[Any], planted: Sequence[Planted], values: Sequence[Any], chance: random.Random
+) -> bytes:
+    """The text of one case: of a valid recipe, or of one that breaks a rule, with some damage."""
+    if chance.random() < 0.6:
+        return written(damaged(chance.choice(documents), chance, values), chance)
+    text = chance.choice(planted).text.encode()
+    document = read_yaml(text, "planted").data if chance.random() < 0.5 else None
+    if isinstance(document, dict):
+        return written(damaged(document, chance, values), chance)
+    return with_noise(text, chance)  # what is no plain data has no entries to be damaged
 
 
 def artifacts(count: int, seed: int, start: int) -> dict[str, Any]:
@@ -442,6 +400,35 @@ def _json(document: Any, chance: random.Random) -> bytes:
     return content
 
 
+def elsewhere(count: int, seed: int, start: int) -> dict[str, Any]:
+    """Runs the tests that break the rules a fuzzed recipe cannot break: which of them make a finding of their rule."""
+    made: dict[str, set[str]] = {}
+
+    class Watch:
+        """Notes the codes of all findings that are made while a test runs."""
+
+        running = ""
+
+        def pytest_runtest_logstart(self, nodeid: str) -> None:
+            """Whose findings follow."""
+            self.running = nodeid
+
+    watch, construct = Watch(), Finding.__init__
+
+    def noted(self: Finding, *args: Any, **kwargs: Any) -> None:
+        construct(self, *args, **kwargs)
+        made.setdefault(watch.running.split("[")[0], set()).add(self.code)
+        made.setdefault(watch.running, set()).add(self.code)
+
+    Finding.__init__ = noted  # type: ignore[method-assign]  # for this process, which ends after it
+    tests = sorted(set(FIRED_BY.values()))[start : start + count]
+    with contextlib.redirect_stdout(sys.stderr):
+        status = pytest.main([*tests, "-q", "-p", "no:cacheprovider", "-m", ""], plugins=[watch])
+    asked = {code: test for code, test in FIRED_BY.items() if test in tests}
+    never = sorted(code for code, test in asked.items() if code not in made.get(test, ()))
+    return {"tests": len(tests), "exit status": int(status), "fired by": asked, "never": never}
+
+
 def _result(count: int, tally: Tally) -> dict[str, Any]:
     return {
         "cases": count,
@@ -456,14 +443,14 @@ def _result(count: int, tally: Tally) -> dict[str, Any]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("recipes", "artifacts"))
+    runs = {"recipes": (recipes, 50_000), "artifacts": (artifacts, 5_000), "elsewhere": (elsewhere, 1_000)}
+    parser.add_argument("what", choices=runs)
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--seed", type=int, default=15)
     parser.add_argument("--start", type=int, default=0)
     asked = parser.parse_args()
-    count = asked.count or {"recipes": 50_000, "artifacts": 5_000}[asked.what]
-    run = recipes if asked.what == "recipes" else artifacts
-    print(json.dumps(run(count, asked.seed, asked.start), indent=1))
+    run, usual = runs[asked.what]
+    print(json.dumps(run(asked.count or usual, asked.seed, asked.start), indent=1))
 
 
 if __name__ == "__main__":

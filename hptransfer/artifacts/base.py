@@ -19,6 +19,10 @@ from hptransfer.files import bounded_content, write_atomically
 MOST_BYTES = 64 * 2**20
 
 
+#: type of pydantic's error on a file whose end is missing: no value of it can be corrected
+CUT_OFF = "cut_off"
+
+
 class Record(BaseModel):
     """A section of a file: unknown keys, loose types and numbers that are not finite are errors."""
 
@@ -164,4 +168,6 @@ def _hint(error: Exception, path: Path, writer: str) -> str | None:
     types = {fault["type"] for fault in error.errors()} if isinstance(error, ValidationError) else set()
     if "float_type" in types and path.suffix != ".json":
         return "write numbers with a point: 1.0e-3"
+    if CUT_OFF in types:
+        return f"take the file as `{writer}` wrote it, or run that again: finished trials are reused"
     return f"correct that value, or run `{writer}` again" if types else None

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import yaml
-from pydantic import Field, field_serializer, field_validator
+from pydantic import Field, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from hptransfer.artifacts.base import Artifact, Record
+from hptransfer.artifacts.base import CUT_OFF, Artifact, Record
 from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
@@ -27,6 +27,7 @@ _HEADER = """\
 # expected loss, the other values held; both in the hyperparameter's own unit.
 # Losses: in the unit of the recipe's loss, on its evaluation set. power.octaves: log2 of the learning rate.
 # evidence: the trials and what determined them; `hptransfer validate --level evidence` computes the rest from it.
+# carried: how many trials that are; a file that was cut off has fewer, and is not read.
 """
 
 NoiseSource = Literal["assumed", "measured"]
@@ -140,7 +141,7 @@ class Tuned(Artifact):
 
     model_config = Artifact.model_config | {"strict": True}
 
-    FORMAT: ClassVar[int] = 1
+    FORMAT: ClassVar[int] = 2
     WRITER: ClassVar[str] = "hptransfer tune"
 
     format: int = FORMAT
@@ -185,8 +186,18 @@ class Tuned(Artifact):
     """the sampler with every argument, seeds and Optuna's version"""
     provenance: Provenance
     """versions, data and seeds"""
-    evidence: Carried | None = None
-    """the trials, from which all of this can be computed; null: written by an earlier version"""
+    carried: Annotated[int, Field(ge=0)]
+    """number of trials in `evidence`: YAML that is cut between two lines is YAML, so the file says how long it is"""
+    evidence: Carried | None
+    """the trials, from which all of this can be computed; null: none are known"""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        found = 0 if self.evidence is None else len(self.evidence.trials)
+        if found != self.carried:
+            said = {"found": found, "carried": self.carried}
+            raise PydanticCustomError(CUT_OFF, "`evidence` has {found} of {carried} trials: the file is cut off", said)
+        return self
 
     @field_validator("hyperparameters")
     @classmethod

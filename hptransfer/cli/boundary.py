@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from hptransfer.errors import Finding, HptransferError, Terminated
 from hptransfer.execution.signals import sigterm_raises
+from hptransfer.recipe.rule_text import explained
 from hptransfer.report.findings import as_text
 
 ENVIRONMENT = 4
@@ -81,7 +82,7 @@ def _explained(error: BaseException, going_on: str) -> tuple[Sequence[Finding], 
     """What to say about an exception, and the exit status."""
     match error:
         case HptransferError():
-            return error.findings, error.exit_status
+            return _numbered(error.findings), error.exit_status
         case KeyboardInterrupt():
             return [Finding("stopped by Ctrl-C", hint=going_on)], INTERRUPTED
         case Terminated():
@@ -89,6 +90,15 @@ def _explained(error: BaseException, going_on: str) -> tuple[Sequence[Finding], 
         case _:
             finding = _machine_fault(error, going_on)
             return [finding or _defect(error)], ENVIRONMENT if finding else DEFECT
+
+
+def _numbered(findings: Sequence[Finding]) -> Sequence[Finding]:
+    """With the numbers of their rules, as `validate` prints them."""
+    if not any(finding.code and finding.id is None for finding in findings):
+        return findings
+    from hptransfer.linting.catalogue import explanations  # here: only a few errors are of a rule with a number
+
+    return explained(findings, explanations())
 
 
 def _machine_fault(error: BaseException, going_on: str) -> Finding | None:

@@ -61,6 +61,7 @@ def _tuned(
         ("confirm", confirmed.trials),
     )
     carried = [(trial, phase) for phase, trials in phases for trial in trials]
+    evidence = Carried.of(session.identity, carried, groups=strategy.lines)
     return Tuned(
         **content,
         recipe_hash=session.loaded.hash,
@@ -72,5 +73,6 @@ def _tuned(
             data=session.fingerprint,
             seeds=Seeds(search=tuple(strategy.seeds), confirmation=tuple(trial.seed for trial in confirmed.trials)),
         ),
-        evidence=Carried.of(session.identity, carried, groups=strategy.lines),
+        carried=len(evidence.trials),
+        evidence=evidence,
     )

@@ -44,7 +44,7 @@ def _none(kept: Kept) -> None:
 
 
 def _without_trials(kept: Kept) -> None:
-    kept.edit("tuned.yaml", lambda content: content.pop("evidence"))
+    kept.without_trials("tuned.yaml")
 
 
 def _other_target(kept: Kept) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from hptransfer.artifacts.carried import Carried
+from hptransfer.artifacts.tuned import Tuned
+from hptransfer.errors import UsageError
 from hptransfer.linting.catalogue import rule_of
 from hptransfer.trials.identity import digest
 from tests.support.command_line import ROOT
@@ -223,11 +225,41 @@ def test_evidence_of_other_values_is_refused(tmp_path: Path) -> None:
 def test_files_without_trials_say_what_to_run(tmp_path: Path, name: str) -> None:
     """Trials that were taken out are no way around."""
     kept = Kept(tmp_path)
-    kept.edit(name, lambda content: content.update(evidence=None))
+    kept.without_trials(name)
     found = kept.validate().errors
 
     assert "evidence/without-trials" in {each.code for each in found}
     assert "all trials are trained again" in str(next(each.hint for each in found if "without" in each.code))
+
+
+def test_a_file_cut_between_two_trials_is_named(tmp_path: Path) -> None:
+    """Every line of tuned.yaml that is left out at its end is missed: none leaves a file that is read."""
+    kept = Kept(tmp_path)
+    lines = kept.file("tuned.yaml").read_text().splitlines(keepends=True)
+    trials = sum(line.startswith("  - {key: ") for line in lines)
+    read = []
+    for count in range(len(lines)):
+        try:
+            Tuned.parse("".join(lines[:count]), kept.file("tuned.yaml"))
+        except UsageError:
+            continue
+        read.append(count)
+    kept.file("tuned.yaml").write_text("".join(lines[:-2]))
+
+    assert read == []
+    assert trials > 10
+    said = kept.found()["evidence/unreadable"]
+    assert f"`evidence` has {trials - 2} of {trials} trials: the file is cut off" in said
+
+
+def test_a_file_of_before_trials_were_counted_is_written_anew(tmp_path: Path) -> None:
+    """Whether such a file is whole cannot be known, so it is refused by its format."""
+    kept = Kept(tmp_path)
+    kept.edit("tuned.yaml", lambda content: content.update(format=1))
+
+    (error,) = kept.validate().errors
+    assert (error.rule, error.received) == ("tuned.yaml must have format 2", "format 1")
+    assert error.hint == "run `hptransfer tune` again: finished trials are reused"
 
 
 @pytest.mark.parametrize("name", ["tuned.yaml", "transfer.json"])

@@ -124,7 +124,7 @@ def test_scale_uses_what_holds_and_says_what_carries_no_trials(
     hptransfer.load_plan(kept.file("target.yaml"))
     assert not [each for each in recwarn if "FORCED" in str(each.message)]
 
-    kept.edit("tuned.yaml", lambda content: content.update(evidence=None))
+    kept.without_trials("tuned.yaml")
     assert _scale(kept) == 0
     assert "tuned.yaml carry no trials" in kept.file("target.yaml").read_text()
 

@@ -11,6 +11,7 @@ import pytest
 from hptransfer.errors import Finding, UsageError
 from hptransfer.evidence.present import present
 from hptransfer.execution.confined import Limits
+from hptransfer.linting.catalogue import rule_of
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import Validation, validate
@@ -178,3 +179,23 @@ def test_memory_ends_it() -> None:
     assert isinstance(said, Finding)
     assert "MemoryError" in str(said.received)
     assert run_trusted(f"{__name__}:takes", {"bytes": 2**20}) == 2**20
+
+
+@pytest.mark.parametrize(
+    ("why", "task", "limits"),
+    [
+        ("time", "hangs", Limits(seconds=2.0)),
+        ("process", "leaves", Limits()),
+        ("memory", "takes_memory", Limits(memory=100 * 2**20)),
+        ("processes", "forks", Limits(processes=8)),
+        ("output", "floods", Limits(flood=2**20)),
+        ("answer", "answers_much", Limits(answer=2**16)),
+    ],
+)
+def test_each_limit_has_a_rule(why: str, task: str, limits: Limits) -> None:
+    """What ends a process is a finding with a code that the catalogue has."""
+    said = run_trusted(f"tests.support.confined_tasks:{task}", {}, limits)
+
+    assert isinstance(said, Finding)
+    assert said.code == f"trust/{why}"
+    assert rule_of(said.code) is not None

@@ -54,6 +54,7 @@ _MARKED: dict[str, tuple[str, str]] = {
     "key-of-another-section": ("HPT007", edited(MLP, ("  steps: 100", "  steps: 100\n  ⟪trials: 4"))),
     "unknown-section": ("HPT007", MLP + "⟪notes: nothing\n"),
     "misspelt-hyperparameter": ("HPT007", edited(MLP, ("    learning_rate:", "    ⟪lr:"))),
+    "misspelt-enqueued-name": ("HPT007", edited(MLP, ("tune:", "tune:\n  enqueue: [{⟪learning_rat: 0.1}]"))),
     "key-of-another-kind": ("HPT007", edited(MLP, ("{kind: mlp}", "{kind: mlp, ⟪head_dim: 16}"))),
     # unknown names, HPT008
     "misspelt-parameterization": ("HPT008", edited(MLP, ("{name: mup}", "{name: ⟪muP}"))),
@@ -200,6 +201,21 @@ _MARKED: dict[str, tuple[str, str]] = {
         ),
     ),
     "few-trials-per-seed": ("HPT171", edited(MLP, ("tune:", "tune:\n  trials: ⟪8\n  seeds: 3"))),
+    # what is expected, HPT180 to HPT185
+    "expects-nothing": ("HPT180", MLP + "expect: ⟪{}\n"),
+    "expects-what-is-not-tuned": ("HPT181", MLP + "expect: {optimum: {warmup: ⟪{low: 0.1, high: 0.3}}}\n"),
+    "expected-loss-upside-down": ("HPT182", MLP + "expect:\n  prediction: ⟪{low: 2.5, high: 2.25}\n"),
+    "expected-beyond-the-search": (
+        "HPT183",
+        MLP + "expect: {optimum: {learning_rate: ⟪{low: 1e-6, high: 1e-5}}}\n",
+    ),
+    "expected-loss-twice": ("HPT184", MLP + "expect: {prediction: ⟪{low: 2.25, high: 2.5, contains: 2.4}}\n"),
+    "expects-without-a-larger-target": (
+        "HPT185",
+        edited(MLP, ("{width: 1024, depth: 4}", "{width: 64, depth: 2}")) + "expect: {prediction: ⟪{contains: 2.4}}\n",
+    ),
+    # caps that nobody needs to set
+    "check-of-too-many-trials": ("HPT930", MLP + "check: ⟪{seeds: 100, octaves: 16, spacing: 0.03125}\n"),
     # what only `validate` checks, HPT200 to HPT299
     "short-ladder": ("HPT200", edited(MLP, ("  widths: [64, 128, 256, 512]", "  ⟪widths: [64, 128]"))),
     "small-base": ("HPT201", edited(MLP, ("{width: 64", "{⟪width: 32"), ("[64,", "[32, 64,"))),

@@ -45,6 +45,11 @@ class Kept:
         change(content)
         path.write_text(dumps(content))
 
+    def without_trials(self, name: str) -> None:
+        """Takes the trials out of a file, and what it says of how many they are."""
+        taken_out = {"tuned.yaml": {"evidence": None, "carried": 0}, "transfer.json": {"evidence": None}}
+        self.edit(name, lambda content: content.update(taken_out[name]))
+
     def validate(self, **options: Any) -> Validation:
         """The recipe at the level `evidence`."""
         levels = ("static", "evidence")

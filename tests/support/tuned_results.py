@@ -40,5 +40,7 @@ def tuned_result(**changes: Any) -> Tuned:
         "provenance": Provenance(
             versions={"torch": "2.13.0"}, data="f" * 64, seeds=Seeds(search=(0,), confirmation=(1, 2))
         ),
+        "carried": 0,
+        "evidence": None,
     }
     return Tuned(**(whole | changes))

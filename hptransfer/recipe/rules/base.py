@@ -162,6 +162,7 @@ class Draft:
         ranges = {name: part(_RANGE, "tune", "space", name) for name in SEARCHABLE}
         space = entry(data, ("tune", "space"))
         misnamed = any(path[:2] == ("tune", "space") for path in unknown)
+        enqueued = any(path[:2] == ("tune", "enqueue") for path in unknown)
         trainer = NamedTrainer() if absent("trainer") else part(_TRAINER, "trainer")
         return cls(
             trainer=None if trainer is None else trainer.name,
@@ -182,7 +183,7 @@ class Draft:
             target=part(_TARGET, "sizes", "target"),
             space={name: axis for name, axis in ranges.items() if axis is not None},
             searched=frozenset(space) if isinstance(space, dict) and not misnamed else frozenset(),
-            tune=None if misnamed else part(_TUNE, "tune"),
+            tune=None if misnamed or enqueued else part(_TUNE, "tune"),
             check=Check() if absent("check") else part(_CHECK, "check"),
             expect=part(_EXPECT, "expect"),
             watches=trainer is not None and trainer.watches,

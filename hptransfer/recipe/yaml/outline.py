@@ -68,6 +68,8 @@ def without(data: Plain, paths: Collection[KeyPath], path: KeyPath = ()) -> Plai
         paths: keys that lead to the mappings' entries to leave out.
         path: where `data` itself stands in the recipe.
     """
+    if isinstance(data, list):
+        return [without(value, paths, (*path, index)) for index, value in enumerate(data)]
     if not isinstance(data, dict):
         return data
     kept = {key: value for key, value in data.items() if (*path, key) not in paths}
