@@ -1,37 +1,35 @@
 """Recipes and files of run folders, damaged at random, read in this process: no traceback, no hang, every rule fires.
 
-`python -m benchmarks.fuzz_validate recipes|artifacts|elsewhere [--count N] [--seed S] [--start K]`. A case is fixed by
+`python -m benchmarks.fuzz_validate recipes|artifacts [--count N] [--seed S] [--start K]`. A case is fixed by
 the seed and its number, so one that falls is made again by `--start K --count 1`. Prints JSON: cases, how many passed
 the YAML gate, how often each rule fired, rules that never did, the longest time, what fell with its number, and the
-test that breaks each rule that asks for more than a recipe. `elsewhere` runs those tests, and asks whether they do.
+test that breaks each rule that asks for more than a recipe (`python -m benchmarks.rules_fired` runs those).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import copy
 import json
 import os
 import random
-import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.recipe_snapshot import load_snapshot
+from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import read_transfer
 from hptransfer.artifacts.tuned import read_tuned
-from hptransfer.errors import Finding, HptransferError
+from hptransfer.errors import HptransferError
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.paths import select
 from hptransfer.linting.validate import validate
@@ -43,6 +41,8 @@ from hptransfer.storage.optuna_store import OptunaStore
 from hptransfer.storage.snapshot import read_trials
 from tests.support.broken_folders import BROKEN_FOLDERS
 from tests.support.combinations import combinations
+from tests.support.hostile_folders import committed
+from tests.support.kept_evidence import Kept
 from tests.support.offences import FIRED_BY, Planted, fuzzed, planted_texts
 
 #: processor seconds of one case
@@ -333,36 +333,73 @@ def _recipe(
 
 
 def artifacts(count: int, seed: int, start: int) -> dict[str, Any]:
-    """Reads damaged tuned.yaml, transfer.json, recipe.json, plan files and databases."""
-    from tests.support.hostile_folders import committed
+    """Reads damaged tuned.yaml, transfer.json, target.yaml, recipe.json, plan files and databases.
 
+    In one of fifty a value of the first three is edited, and `validate --level evidence` computes it again.
+    """
     tally = Tally()
-    with tempfile.TemporaryDirectory() as folder:
-        run = committed(Path(folder)).runs / "tiny"
+    with tempfile.TemporaryDirectory() as place:
+        run, kept = committed(Path(place)).runs / "tiny", Kept(Path(place), "completep-gpt")
         readers: dict[str, Callable[[Path], object]] = {
             "tuned.yaml": lambda path: read_tuned(path, "tiny"),
             "transfer.json": read_transfer,
+            "target.yaml": lambda path: TargetFile.read(path, missing=FileNotFoundError),
             "recipe.json": load_snapshot,
             "plan.json": lambda path: PlanFile.read(path, missing=FileNotFoundError),
+            "study.db": _both,
         }
-        texts = {name: (run / name).read_text() for name in list(readers)[:3]}
-        texts["plan.json"] = json.dumps({"format": PlanFile.FORMAT})
+        texts = {name: kept.file(name).read_text() for name in list(readers)[:3]}
+        texts |= {
+            "recipe.json": (run / "recipe.json").read_text(),
+            "plan.json": json.dumps({"format": PlanFile.FORMAT}),
+        }
         data = {name: yaml.safe_load(text) if name[-1] == "l" else json.loads(text) for name, text in texts.items()}
         values = [value for each in data.values() for _, _, value in places(each)]
-        readers["study.db"] = _both
         database = (run / "study.db").read_bytes()
         for number in range(start, start + count):
             chance = random.Random(f"{seed}-{number}")
             name = chance.choice(list(readers))
-            path = run / name
-            if name == "study.db":
-                path.write_bytes(_torn(database, chance))
-                tally.run(number, partial(_read, readers[name], path, tally))
-                continue
-            changed = damaged(data[name], chance, values) if chance.random() < 0.9 else data[name]
-            path.write_bytes(written(changed, chance) if name[-1] == "l" else _json(changed, chance))
+            path, judged = run / name, name in list(readers)[:3] and chance.random() < 0.04
+            content = (
+                _torn(database, chance) if name == "study.db" else _damaged_file(texts, data, name, values, chance)
+            )
+            path.write_bytes(content)
             tally.run(number, partial(_read, readers[name], path, tally))
+            if judged:
+                kept.file(name).write_bytes(content)
+                tally.run(number, partial(_judge, kept, tally))
+                kept.file(name).write_text(texts[name])
     return _result(count, tally)
+
+
+def _damaged_file(
+    texts: Mapping[str, str], data: Mapping[str, Any], name: str, values: Sequence[Any], chance: random.Random
+) -> bytes:
+    """A text file as it is, cut off, or with other entries."""
+    kind = chance.random()
+    if kind < 0.1:
+        return texts[name].encode()
+    if kind < 0.2:
+        lines = texts[name].encode().splitlines(keepends=True)
+        return b"".join(lines[: chance.randrange(len(lines))])
+    changed = damaged(data[name], chance, values)
+    return written(changed, chance) if name[-1] == "l" else _json(changed, chance)
+
+
+def _edited(document: dict[str, Any], chance: random.Random, *, yaml_text: bool) -> bytes:
+    """A file that can still be read: one value is another of its kind, or an entry of a list is left out."""
+    document = copy.deepcopy(document)
+    container, key, value = chance.choice(list(places(document)))
+    match value:
+        case bool():
+            container[key] = not value
+        case int() | float():
+            container[key] = type(value)(value * chance.choice((2, 3, 10)) + 1)
+        case str():
+            container[key] = chance.choice([each for _, _, each in places(document) if isinstance(each, str)])
+        case list():
+            del value[:1]
+    return yaml.safe_dump(document).encode() if yaml_text else json.dumps(document).encode()
 
 
 def _read(reader: Callable[[Path], object], path: Path, tally: Tally) -> None:
@@ -370,7 +407,15 @@ def _read(reader: Callable[[Path], object], path: Path, tally: Tally) -> None:
         reader(path)
         tally.counts[f"{path.name} read"] += 1
     except HptransferError as error:
-        tally.codes.update({f"{error.exit_status}: {finding.rule[:60]}" for finding in error.findings})
+        tally.counts[f"{path.name} refused"] += 1
+        tally.codes.update({finding.code or f"{error.exit_status}: {finding.rule[:60]}" for finding in error.findings})
+
+
+def _judge(kept: Kept, tally: Tally) -> None:
+    """Whatever the files say, it is said against them, or they are found to hold."""
+    found = kept.validate()
+    tally.counts["judged"] += 1
+    tally.codes.update({finding.code for finding in (*found.errors, *found.warnings)})
 
 
 def _both(path: Path) -> None:
@@ -400,35 +445,6 @@ def _json(document: Any, chance: random.Random) -> bytes:
     return content
 
 
-def elsewhere(count: int, seed: int, start: int) -> dict[str, Any]:
-    """Runs the tests that break the rules a fuzzed recipe cannot break: which of them make a finding of their rule."""
-    made: dict[str, set[str]] = {}
-
-    class Watch:
-        """Notes the codes of all findings that are made while a test runs."""
-
-        running = ""
-
-        def pytest_runtest_logstart(self, nodeid: str) -> None:
-            """Whose findings follow."""
-            self.running = nodeid
-
-    watch, construct = Watch(), Finding.__init__
-
-    def noted(self: Finding, *args: Any, **kwargs: Any) -> None:
-        construct(self, *args, **kwargs)
-        made.setdefault(watch.running.split("[")[0], set()).add(self.code)
-        made.setdefault(watch.running, set()).add(self.code)
-
-    Finding.__init__ = noted  # type: ignore[method-assign]  # for this process, which ends after it
-    tests = sorted(set(FIRED_BY.values()))[start : start + count]
-    with contextlib.redirect_stdout(sys.stderr):
-        status = pytest.main([*tests, "-q", "-p", "no:cacheprovider", "-m", ""], plugins=[watch])
-    asked = {code: test for code, test in FIRED_BY.items() if test in tests}
-    never = sorted(code for code, test in asked.items() if code not in made.get(test, ()))
-    return {"tests": len(tests), "exit status": int(status), "fired by": asked, "never": never}
-
-
 def _result(count: int, tally: Tally) -> dict[str, Any]:
     return {
         "cases": count,
@@ -443,7 +459,7 @@ def _result(count: int, tally: Tally) -> dict[str, Any]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    runs = {"recipes": (recipes, 50_000), "artifacts": (artifacts, 5_000), "elsewhere": (elsewhere, 1_000)}
+    runs = {"recipes": (recipes, 50_000), "artifacts": (artifacts, 5_000)}
     parser.add_argument("what", choices=runs)
     parser.add_argument("--count", type=int, default=0)
     parser.add_argument("--seed", type=int, default=15)

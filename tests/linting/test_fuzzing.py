@@ -45,7 +45,7 @@ def test_a_rule_that_nothing_breaks_is_seen() -> None:
 
 
 def test_every_rule_is_broken_by_something() -> None:
-    """By a planted recipe, or by a test that is there; `benchmarks.fuzz_validate elsewhere` runs those."""
+    """By a planted recipe, or by a test that is there; `benchmarks.rules_fired` runs those."""
     assert fuzzed() | FIRED_BY.keys() == {rule.code for rule in all_rules()}
     assert all(rule.level in ("static", "validate") for rule in all_rules() if rule.code in fuzzed())
 

@@ -1,7 +1,7 @@
 """What breaks each rule of the catalogue: a rule's own example, a broken recipe or folder, or a test by name.
 
 A rule with a recipe among its examples is fuzzed without being named here. One that needs more than a recipe is in
-`tests.support.broken_folders`, or in `FIRED_BY`: `python -m benchmarks.fuzz_validate elsewhere` runs those tests and
+`tests.support.broken_folders`, or in `FIRED_BY`: `python -m benchmarks.rules_fired` runs those tests and
 asks whether each of them makes a finding of its rule.
 """
 
