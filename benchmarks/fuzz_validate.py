@@ -267,6 +267,8 @@ class Tally:
             self.fallen.append({"case": number, "error": f"{seconds:.1f} s of processor time"})
 
 
+#: `--max-trials` of the recipes that break one rule each
+_FIRST_CAP: int | None = 50
 #: folders of recipes: one with data beside them, one with what `BROKEN_FOLDERS` prepare
 ROOMS = ("plain", "plain", "plain", "broken")
 
@@ -292,10 +294,10 @@ def recipes(count: int, seed: int, start: int) -> dict[str, Any]:
         surround(folder)
         os.chdir(folder)
         for number in range(start, start + count):
-            chance = random.Random(f"{seed}-{number}")
+            chance, most = random.Random(f"{seed}-{number}"), _FIRST_CAP
             if number < len(planted):
                 first = planted[number]
-                content, room, named, most = first.text.encode(), first.room, first.named, 50
+                content, room, named = first.text.encode(), first.room, first.named
             else:
                 content, room = _recipe(documents, planted, values, chance), chance.choice(ROOMS)
                 named, most = (
