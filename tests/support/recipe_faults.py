@@ -134,13 +134,13 @@ FAULTS = [
     (
         "{kind: mlp}",
         "{kind: resnet}",
-        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "resnet" (text) | w...',
+        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "resnet" (text) | for example `kind: mlp`',
     ),
     ("{kind: mlp}", "{context: 3}", "2:1 `model.kind` must be given | None | one of `mlp`, `gpt`"),
     (
         "{kind: mlp}",
         "mlp",
-        '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | write its keys on...',
+        '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | write `{kind: mlp}`',
     ),
     (
         "{kind: mlp}",
@@ -226,7 +226,7 @@ FAULTS = [
     (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",
         "    {}\n",
-        "13:5 `tune.space` must name at least one hyperparameter | an empty mapping | for example `learning_rat...",
+        "13:5 `tune.space` must name at least one hyperparameter | an empty mapping | for example `space: {learn...",
     ),
     (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",
