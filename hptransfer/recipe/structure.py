@@ -171,7 +171,7 @@ def _unindented(mending: _Mending, section: KeyPath, paths: Sequence[KeyPath]) -
     return Finding(
         f"{listed} must stand below `{dotted(section)}`",
         f"{'they stand' if several else 'it stands'} on the level of `{section[-1]}`",
-        f"indent {said} by two spaces more than `{section[-1]}:`",
+        f"indent {said}, with what is below, by two spaces more than `{section[-1]}:`",
         locate(mending.document.positions, mending.file, paths[0], key=True),
         "recipe/unknown-key",
     )

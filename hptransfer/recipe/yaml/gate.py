@@ -204,7 +204,7 @@ def read_yaml(source: bytes, file: str) -> Document:
 
 _CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
 """what a merge that was not finished leaves in a file; at the beginning of a line no YAML has it"""
-TEMPLATE = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^\n]*?%\}|<%[^\n]*?%>")
+TEMPLATE = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^\n]*?%\}|<%[^\n]*?%>|\$\{[A-Za-z_]\w*\}")
 """what another program would fill in"""
 UNFILLED = "a template must be filled in before it is a recipe"
 FILL_IN = "fill it in first; `| hptransfer validate -` checks what comes out"
