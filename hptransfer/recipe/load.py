@@ -199,10 +199,22 @@ def find_recipe(reference: str | Path) -> Path:
         return path
     if str(reference) in shipped:
         return shipped[str(reference)]
+    if stat.S_ISDIR(mode) and is_run_folder(path):
+        hint = f"name the recipe's file; `--runs {path.parent}` says where its results are"
+        raise RecipeUnavailableError([_unavailable("a recipe must be a file", "a run folder", hint, path)])
     kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
     inside = sorted(str(file) for file in path.glob("*.yaml"))[:1] if stat.S_ISDIR(mode) else []
     hint = f"name a file in it, for example {inside[0]}" if inside else "name the recipe's file"
     raise RecipeUnavailableError([_unavailable("a recipe must be a file", kind, hint, path)])
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder holds what commands write about one recipe, which is no recipe.
+
+    Args:
+        path: of a folder that exists.
+    """
+    return any((path / name).is_file() for name in ("tuned.yaml", "transfer.json", "recipe.json"))
 
 
 def _read(path: Path) -> bytes:
