@@ -37,13 +37,13 @@ _MAPPING = (
     "a mapping (`key: value` lines)",
     "write its keys on lines of their own below it, indented, or as `{key: value}`",
 )
+_SETTING = ("one value: text, a finite number, true or false", "write one value")
 #: pydantic's type of an error -> what the value must be, and what to write
 _TYPES = {
     "int_type": ("an integer", "write a whole number without quotes"),
     "float_type": ("a number", "write a number without quotes"),
     "bool_type": ("true or false", "write true or false"),
     "string_type": ("text", "put text in quotes"),
-    "setting_type": ("one value: text, a finite number, true or false", "write one value"),
     "tuple_type": ("a list", "write `[...]`"),
     "dict_type": _MAPPING,
     "model_type": _MAPPING,
@@ -100,16 +100,16 @@ def schema_findings(errors: Sequence[ErrorDetails], document: Document, file: st
     for error in errors:
         if error["loc"][-1:] != ("[key]",) and any(error["loc"][: len(key)] == key for key in misnamed):
             continue  # what stands under a name that means nothing
-        path, at_key = _path(error)
+        (path, at_key), kind = _path(error), error["type"]
         if error["loc"][-1:] in _SETTINGS and alternatives[error["loc"][:-1]] > 1:
             if error["loc"][-1:] != _SETTINGS[0]:
                 continue  # pydantic says of each type of a setting that the value is not of it
-            path, error = path[:-1], error | {"type": "setting_type"}
+            path, kind = path[:-1], "setting_type"
         if path[:1] == ("trainer",) and isinstance(entry(document.data, ("trainer",)), str):
             path = ("trainer",)  # `trainer: NAME` is short for a section
         if _repeats(error, document.data) or any(path[: len(part)] == part for part in document.unreadable):
             continue
-        explain = _EXPLAIN.get(error["type"], _anything)
+        explain = _EXPLAIN.get(kind, _anything)
         rule, hint, code = explain(error, path, document.data)
         missing = code == "recipe/missing-key"
         received = None if missing or at_key else shown(entry(document.data, path))
@@ -202,17 +202,22 @@ def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 def _one_of(path: KeyPath, data: Plain, allowed: Sequence[str]) -> _Explained:
     listed = ", ".join(f"`{name}`" for name in allowed)
     value = entry(data, path)
-    if path[-1:] == ("clip_norm",) and not isinstance(value, bool) and isinstance(value, int | float) and 0 < value < math.inf:
+    if (
+        path[-1:] == ("clip_norm",)
+        and not isinstance(value, bool)
+        and isinstance(value, int | float)
+        and 0 < value < math.inf
+    ):
         # other trainers call the threshold so
         hint = f"write `clip: {value}`: that is the largest norm, `clip_norm` says of which gradient"
         return f"`{dotted(path)}` must be one of {listed}", hint, "recipe/unknown-value"
     guess = suggestion.closest(value, allowed) if isinstance(value, str) else None
-    hint = f"did you mean `{guess}`?" if guess else _instead(path, data)
-    return f"`{dotted(path)}` must be one of {listed}", hint, "recipe/unknown-value"
+    meant = f"did you mean `{guess}`?" if guess else _instead(path, data)
+    return f"`{dotted(path)}` must be one of {listed}", meant, "recipe/unknown-value"
 
 
 def _type(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
-    wanted, instead = _TYPES[error["type"]]
+    wanted, instead = _TYPES.get(error["type"], _SETTING)
     return f"`{dotted(path)}` must be {wanted}", _instead(path, data, instead), "recipe/type"
 
 
@@ -316,5 +321,5 @@ _EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
     "too_short": _length,
     "quantity": _quantity,
     **dict.fromkeys(_RELATIONS, _relation),
-    **dict.fromkeys(_TYPES, _type),
+    **dict.fromkeys((*_TYPES, "setting_type"), _type),
 }

@@ -23,7 +23,10 @@ _ARTIFACTS = {
     "tuned.yaml": ({"recommended"}, "`hptransfer check RECIPE` and `scale RECIPE` read it from the run folder"),
     "transfer.json": ({"axes", "sentence"}, "`hptransfer scale RECIPE` reads it from the run folder"),
     "target.yaml": ({"extrapolation", "parameters"}, "`hptransfer export`, `verify` and `lint --plan` take it"),
-    "recipe.json": ({"file", "fingerprint"}, "it notes with which recipe a run folder was made; name that recipe's own file"),
+    "recipe.json": (
+        {"file", "fingerprint"},
+        "it notes with which recipe a run folder was made; name that recipe's own file",
+    ),
 }
 #: what every file that a command writes has at its top, and no recipe
 _FORMAT = "format"
@@ -185,7 +188,9 @@ def _lift(mending: _Mending, left: list[KeyPath], missing: Collection[KeyPath]) 
             target = (*path[:end], path[-1])
             if mending.free(target) and (target in missing or isinstance(value, dict)):
                 finding = Finding(
-                    f"`{path[-1]}` must stand in `{dotted(path[:end])}`" if end else f"`{path[-1]}` must stand at the top",
+                    f"`{path[-1]}` must stand in `{dotted(path[:end])}`"
+                    if end
+                    else f"`{path[-1]}` must stand at the top",
                     f"it stands in `{dotted(path[:-1])}`",
                     f"indent `{path[-1]}:` and what is below it as far as `{path[end]}:`",
                     locate(mending.document.positions, mending.file, path, key=True),

@@ -27,7 +27,7 @@ _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 #: numbers of which `k` may mean 1024
 _BINARY = {2**power for power in range(1, 11)}
 #: values that are tried as examples where a key has no default and no shipped example
-_EXAMPLES: tuple[Plain, ...] = (
+_EXAMPLES: tuple[Any, ...] = (
     *(64, 0.5, True, "text", "30m", "4GB", "metrics.jsonl", "loss (.*)", "readout", "package.module:name", "w64-d2"),
     *([64], [0.5], ["text"], ["train.py"], {"key": 1}, {"w64-d2": 41000}, {"learning_rate": 0.004}, [{}]),
     *({"learning_rate": {"low": 1e-4, "high": 0.1}}, {"head.weight": "readout"}),
@@ -79,7 +79,7 @@ def example(path: KeyPath, data: Plain) -> tuple[str, bool] | None:
     shipped += [value for name in ("mlp", "command") for value in _under(path[-1], _base(name))]
     names = () if found is None else tuple(_named(found, key))
     section = section_at(path, _with_section(data, path))
-    tried = (*(each for each in shipped if each is not None), *names, *([name] for name in names))
+    tried: tuple[Plain, ...] = (*(each for each in shipped if each is not None), *names, *([name] for name in names))
     tried = (*tried, *_of_section(section), *_EXAMPLES)
     return next(((flow(each), False) for each in tried if accepts(path, each, data)), None)
 

@@ -51,7 +51,7 @@ def character_width(character: str) -> int:
 
 
 def folded(line: str, width: int | None, indent: str = "  ") -> Iterator[str]:
-    """Yields a line in pieces that fit, cut at spaces alone: what has none, as a path, stays whole on a line of its own.
+    """Yields a line in pieces that fit, cut at spaces alone; what has none, as a path, stays whole.
 
     Args:
         line: one line, without its end.

@@ -53,10 +53,20 @@ CAUSES = {
         "did you mean `parameterization`?",
     ),
     "template": (edited(MLP, ("64, depth", "{{ w }}, depth"), ("1024", "{{ t }}")), (8, 17), "a template", "fill it"),
-    "quoted template": (edited(MLP, ("64, depth", '"{{ w }}", depth'), ("1024", '"{{ t }}"')), (8, 17), "a tem", "fill"),
+    "quoted template": (
+        edited(MLP, ("64, depth", '"{{ w }}", depth'), ("1024", '"{{ t }}"')),
+        (8, 17),
+        "a tem",
+        "fill",
+    ),
     "variables": (edited(MLP, ("64, depth", "$W, depth"), ("1024", '"${T}"')), (8, 17), "a template must", "fill"),
     "variable in braces": (edited(MLP, ("1024", "${T}")), (10, 19), "a template must", "fill it in"),
-    "template's statements": (edited(MLP, ("sizes:", "{% if x %}\nsizes:")), (7, 1), "a template must be", "fill it in"),
+    "template's statements": (
+        edited(MLP, ("sizes:", "{% if x %}\nsizes:")),
+        (7, 1),
+        "a template must be",
+        "fill it in",
+    ),
     "conflict": (
         edited(MLP, ("  steps: 100\n", "<<<<<<< HEAD\n  steps: 100\n=======\n  steps: 200\n>>>>>>> topic\n")),
         (5, 1),
@@ -133,8 +143,14 @@ def test_a_key_that_nothing_resembles_is_only_unknown() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        ("    learning_rate: {low: 1e-4, high: 1e-1}", "    learning_rate: {low: 1e-4, high: 1e-1}\n  enqueue: [{a: 1}]"),
-        ("model: {kind: mlp}", "model: {kind: mlp}\ntrainer: {command: [a], results: {stdout: (x)}, resources: [{a: 1}, {}]}"),
+        (
+            "    learning_rate: {low: 1e-4, high: 1e-1}",
+            "    learning_rate: {low: 1e-4, high: 1e-1}\n  enqueue: [{a: 1}]",
+        ),
+        (
+            "model: {kind: mlp}",
+            "model: {kind: mlp}\ntrainer: {command: [a], results: {stdout: (x)}, resources: [{a: 1}, {}]}",
+        ),
     ],
 )
 def test_unknown_keys_inside_lists(change: tuple[str, str]) -> None:

@@ -51,30 +51,20 @@ def found(data: dict[str, Any]) -> dict[KeyPath, tuple[Finding, ...]]:
 
 
 def written(hint: str, raw: str) -> list[str] | None:
-    """What to write by a hint, in YAML, each of several ways; None to delete the line; fails for a hint that says less.
+    """What to write by a hint, in YAML, each of several ways; None to delete the line; nothing for a hint without one.
 
     Args:
         hint: of a finding on a value.
         raw: in YAML, what stands there.
     """
-    if _OPEN.fullmatch(hint):
-        return []
-    if hint == "put text in quotes":
-        return [f'"{raw}"']
-    if match := _EITHER.fullmatch(hint):
-        return [match[1], match[2]]
-    if match := _MEANT.fullmatch(hint):
-        return [match[1]]
-    if hint == "write true or false":
-        return ["true", "false"]
-    if match := _WHERE.fullmatch(hint):
-        return [match[1]]
     if hint.startswith(_DELETE):
         return None
-    if match := _EXAMPLE.fullmatch(hint):
-        return [match[1]]
-    if match := _WRITE.fullmatch(hint):
-        return [match["marked"] if match["marked"] is not None else match["bare"]]
+    known = {"put text in quotes": [f'"{raw}"'], "write true or false": ["true", "false"]}
+    if hint in known or _OPEN.fullmatch(hint):
+        return known.get(hint, [])
+    for form in (_EITHER, _MEANT, _WHERE, _EXAMPLE, _WRITE):
+        if match := form.fullmatch(hint):
+            return [each for each in match.groups() if each is not None]
     return []
 
 
@@ -101,6 +91,7 @@ def test_a_hint_mends_the_value(key: Key) -> None:
             if not on_value or _other(on_value[0]):
                 continue  # the key is wrong, not the value
             (finding,) = on_value
+            assert finding.hint is not None
             tried = written(finding.hint, raw)
             if match := _ELSEWHERE.fullmatch(finding.hint):
                 beside = laid_in(removed(data, path), (*path[:-1], match[1]), read(match[2]))
@@ -143,7 +134,7 @@ def test_a_hint_that_is_wrong_would_be_seen() -> None:
     assert written("write 35e-4: decimals follow a point", "x") == ["35e-4"]
     assert written("as docs/recipe.md describes the key", "x") == []
     assert written("write `[64]`", "64") == ["[64]"]
-    assert written('write `{name: mup}`: a mapping', "x") == ["{name: mup}"]
+    assert written("write `{name: mup}`: a mapping", "x") == ["{name: mup}"]
     assert written("write a whole number without quotes, for example `steps: 100`", "x") == ["100"]
     assert written("delete the line, or write a value: for example `trials: 16`, the default", "null") is None
 

@@ -13,7 +13,6 @@ import pytest
 
 from hptransfer.errors import Finding, Place
 from hptransfer.linting.validate import validate
-from hptransfer.report import columns as columns_module
 from hptransfer.report import rules
 from hptransfer.report.columns import columns, folded, terminal_width
 from hptransfer.report.findings import text as text_format
@@ -83,7 +82,7 @@ def test_a_table_says_all_words_at_every_width(width: int, monkeypatch: pytest.M
 @pytest.mark.parametrize("columns_there", WIDTHS)
 def test_a_caret_stands_below_what_it_marks(before: str, columns_there: int) -> None:
     """Wide, joined and accented letters before it, in short lines and in windows of long ones."""
-    line = f'{before * 3} {"y" * 30} steps: BAD {"z" * 200}'
+    line = f"{before * 3} {'y' * 30} steps: BAD {'z' * 200}"
     column = line.index("BAD") + 1
 
     shown, caret = excerpt(Place("f", 1, column), {"f": line}, columns_there)
@@ -158,7 +157,7 @@ def test_columns_of_the_terminal_are_asked(monkeypatch: pytest.MonkeyPatch) -> N
     primary, secondary = pty.openpty()
     try:
         monkeypatch.delenv("COLUMNS", raising=False)
-        monkeypatch.setattr(columns_module.os, "get_terminal_size", lambda number: os.terminal_size((7, 3)))
+        monkeypatch.setattr(os, "get_terminal_size", lambda number: os.terminal_size((7, 3)))
         with os.fdopen(secondary, "w", closefd=False) as stream:
             assert terminal_width(stream) == 40
     finally:

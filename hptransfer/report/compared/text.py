@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from hptransfer.errors import printable
 from hptransfer.linting.compared.recipes import RecipeComparison
-from hptransfer.report.compared.base import HEADINGS, Compared, counted, loss, step, told, tuned_steps, unasked
 from hptransfer.report.columns import folded, terminal_width
+from hptransfer.report.compared.base import HEADINGS, Compared, counted, loss, step, told, tuned_steps, unasked
 
 
 def render(found: Compared) -> Iterator[str]:
