@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from pydantic import ValidationError, create_model
 
@@ -77,9 +77,13 @@ def example(path: KeyPath, data: Plain) -> tuple[str, bool] | None:
         return flow(default), True
     shipped = [entry(_base(name), path) for name in ("mlp", "command")]
     shipped += [value for name in ("mlp", "command") for value in _under(path[-1], _base(name))]
-    names = () if found is None else tuple(_named(found, key))
+    names: tuple[Any, ...] = () if found is None else tuple(_named(found, key))
     section = section_at(path, _with_section(data, path))
-    tried: tuple[Plain, ...] = (*(each for each in shipped if each is not None), *names, *([name] for name in names))
+    tried: tuple[Plain, ...] = (
+        *(each for each in shipped if each is not None),
+        *names,
+        *(cast("Plain", [name]) for name in names),
+    )
     tried = (*tried, *_of_section(section), *_EXAMPLES)
     return next(((flow(each), False) for each in tried if accepts(path, each, data)), None)
 
