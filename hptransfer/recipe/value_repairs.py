@@ -79,11 +79,8 @@ def example(path: KeyPath, data: Plain) -> tuple[str, bool] | None:
     shipped += [value for name in ("mlp", "command") for value in _under(path[-1], _base(name))]
     names: tuple[Any, ...] = () if found is None else tuple(_named(found, key))
     section = section_at(path, _with_section(data, path))
-    tried: tuple[Plain, ...] = (
-        *(each for each in shipped if each is not None),
-        *names,
-        *(cast("Plain", [name]) for name in names),
-    )
+    lists: tuple[Any, ...] = tuple([name] for name in names)
+    tried: tuple[Any, ...] = (*(each for each in shipped if each is not None), *names, *lists)
     tried = (*tried, *_of_section(section), *_EXAMPLES)
     return next(((flow(each), False) for each in tried if accepts(path, each, data)), None)
 
