@@ -57,7 +57,7 @@ class Setting:
         laws: names of the laws, which take turns.
         spacing: of the grid, octaves.
         noise: of one run, a fraction of its loss.
-        seeds: per value.
+        seeds: number of runs for each value.
         levels: factors on the noise, per rung.
         drifts: one is drawn per table, octaves per doubling; laws with optima of their own have none.
         tuned: the grid is laid about a value tuned at the smallest size, as `check` does; otherwise at random about the

@@ -32,7 +32,7 @@ class Scale:
 
     Attributes:
         width, depth, context, batch: of the models whose speed is measured.
-        steps: that are timed.
+        steps: number of steps that are timed.
         trials: that share one card.
     """
 

@@ -62,9 +62,9 @@ class Way:
     """A way to hyperparameters for one size.
 
     Attributes:
-        label: in the table.
-        recipe: its file.
-        tuned_at: (width, depth).
+        label: its name in the table.
+        recipe: file of its recipe.
+        tuned_at: width and depth that were tuned.
     """
 
     label: str

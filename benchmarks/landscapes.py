@@ -70,7 +70,7 @@ class Bowl:
         """One draw.
 
         Args:
-            dimensions: 1 to 4.
+            dimensions: number of searched values, 1 to 4.
             noise: standard deviation of one run, as a fraction of the best loss.
             off_centre: the optimum lies 8 to 22% of each range from one of its ends, else 25 to 65% from the low end.
             seed: of the draw and of the noise.

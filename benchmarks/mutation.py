@@ -114,7 +114,7 @@ class Judged:
     """A mutant with what the tests said.
 
     Attributes:
-        mutant: the change.
+        mutant: the change that was judged.
         outcome: what became of it.
         seconds: that the tests took.
         by: the first test that failed; empty where none did.
@@ -253,7 +253,7 @@ def mutants_of(file: str, source: str) -> list[Mutant]:
 
     Args:
         file: path in the repository, for the record.
-        source: the file's text.
+        source: the text of the file.
     """
     finder = _Finder(file, source.encode())
     finder.visit(ast.parse(source))
@@ -264,8 +264,8 @@ def applied(mutant: Mutant, source: str) -> str:
     """The file's text with the mutant in it; all other formatting stays.
 
     Args:
-        mutant: of this file.
-        source: the file's text.
+        mutant: a change of this file.
+        source: the text of the file.
     """
     content = source.encode()
     assert content[mutant.start : mutant.end].decode() == mutant.before
@@ -278,7 +278,7 @@ def sampled(paths: Iterable[str], count: int, seed: int) -> list[Mutant]:
     Args:
         paths: in the repository; those that do not exist are left out.
         count: mutants wanted at most.
-        seed: of the sample.
+        seed: from which the sample was drawn.
     """
     files = sorted({
         file
@@ -308,7 +308,7 @@ def judged(mutant: Mutant, copy: Path, seconds: float = _LONGEST) -> Judged:
     """What the tests say to a mutant.
 
     Args:
-        mutant: to be judged.
+        mutant: the change to be judged.
         copy: a copy of the repository, which has the original file again afterwards.
         seconds: after which the tests are ended.
     """
@@ -375,7 +375,7 @@ def verdicts(mutants: Sequence[Mutant], minutes: float) -> Iterator[Judged]:
     """Judges mutants one after the other until time is up.
 
     Args:
-        mutants: in order.
+        mutants: in the order in which they are tried.
         minutes: after which no further one begins.
 
     Raises:
@@ -398,10 +398,10 @@ def write(results: Sequence[Judged], count: int, seed: int, path: Path = RESULT)
     """Writes what was found as JSON.
 
     Args:
-        results: so far.
+        results: of the mutants that were tried so far.
         count: size of the sample.
-        seed: of the sample.
-        path: of the file.
+        seed: from which the sample was drawn.
+        path: of the file that is written.
     """
     counts = Counter(result.outcome for result in results)
     document = {
@@ -422,7 +422,7 @@ def written(sample: Sequence[Mutant], path: Path = RESULT) -> list[Judged]:
     """What an interrupted run of the same sample has found.
 
     Args:
-        sample: of the run.
+        sample: the mutants that the run tries.
         path: of the file that `write` made; nothing is found where it is missing.
     """
     if not path.exists():

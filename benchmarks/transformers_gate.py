@@ -55,7 +55,7 @@ def measure(name: str, axis: Any) -> dict[str, Any]:
 
     Args:
         name: `model_type` of the family.
-        axis: "width" or "depth".
+        axis: along which sizes are compared, "width" or "depth".
     """
     import torch
     import transformers

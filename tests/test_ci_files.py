@@ -42,7 +42,7 @@ class Ran:
     """What a step did.
 
     Attributes:
-        status: its exit status.
+        status: exit status of the step.
         text: what it printed, both streams.
         outputs: what it wrote for later steps.
         summary: what it wrote for the page of the run.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import source_tree
-from tests.support.source_tree import ROOT, circles, functions, imports, modules, short_argument_docs
+from tests.support.source_tree import ROOT, circles, functions, imports, modules, short_argument_docs, short_docs_of
 
 #: how many of each there may be; none where nothing stands here
 CEILINGS = {"import circles": 0, "functions over 80 lines": 0, "imports of more than 15 modules": 0, "short docs": 0}
@@ -82,6 +82,12 @@ def test_imports_have_no_circles() -> None:
 def test_arguments_are_documented_by_phrases() -> None:
     """With unit and shape; "size: where." says nothing."""
     found = [line for name in MODULES for line in short_argument_docs(name)]
+    # of tests and benchmarks too, whose support modules many tests share
+    found += [
+        line
+        for path in TESTS
+        for line in short_docs_of(ast.parse(path.read_text("utf-8")), str(path.relative_to(ROOT)))
+    ]
 
     assert len(found) <= CEILINGS["short docs"], found
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from hptransfer.cli.choices import Command
 from hptransfer.cli.moved import CheckCommand
 from hptransfer.cli.registration import as_command
 
@@ -81,6 +82,6 @@ def function_of(name: str) -> Callable[..., int]:
 
 for _name in COMMANDS:
     _group, _, _word = _name.rpartition("_")
-    _parser = CheckCommand if _name == "check" else None
+    _parser = CheckCommand if _name == "check" else Command
     (_study if _group else app).command(_word, cls=_parser)(as_command(_word, function_of(_name)))
 app.add_typer(_study, name="study")

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from hptransfer.errors import Finding, HptransferError, Terminated
 from hptransfer.execution.signals import sigterm_raises
 from hptransfer.recipe.rule_text import explained
+from hptransfer.report.columns import terminal_width
 from hptransfer.report.findings import as_text
 
 ENVIRONMENT = 4
@@ -123,7 +124,7 @@ def _defect(error: BaseException) -> Finding:
 
 def _tell(findings: Sequence[Finding]) -> None:
     for index, finding in enumerate(findings):
-        text = as_text(finding)
+        text = as_text(finding, width=terminal_width(sys.stderr))
         if _colour():
             text = re.sub(r"^error(\[\w+\])?:", "\x1b[1;31m\\g<0>\x1b[0m", text)
             text = text.replace("\nhint:", "\n\x1b[1;36mhint:\x1b[0m")

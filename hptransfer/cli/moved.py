@@ -9,10 +9,11 @@ import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from hptransfer.cli.boundary import guarded
+from hptransfer.cli.choices import Command
 from hptransfer.errors import UsageError
 
 
-class CheckCommand(TyperCommand):
+class CheckCommand(Command):
     """`check`, which also was `judge` and `verify` once."""
 
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # click's own

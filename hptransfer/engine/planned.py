@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from hptransfer.engine.durations import with_durations
 from hptransfer.errors import Finding, MachineError, UsageError
@@ -65,7 +66,56 @@ def plan_faults(loaded: LoadedRecipe) -> Iterator[tuple[KeyPath, Finding]]:
             for finding in error.findings:
                 found.setdefault(finding, []).append(path)
     for finding, paths in found.items():
-        yield ("model",) if len(paths) == len(sizes) else paths[0], finding
+        yield cause(loaded, next(iter(sizes))) if len(paths) == len(sizes) else paths[0], finding
+
+
+def cause(loaded: LoadedRecipe, size: Size) -> KeyPath:
+    """The key without which a recipe that cannot be planned could be; the model where no single one is the cause.
+
+    Args:
+        loaded: a recipe that cannot be planned at any size, with the durations of its sizes.
+        size: one of them, for example the base.
+    """
+    for group, tries in _without_one_key(loaded.recipe):
+        mended = [path for path, recipe in tries if _plans(replace(loaded, recipe=recipe), size)]
+        if mended:
+            return mended[0] if len(mended) == 1 else group
+    return ("model",)
+
+
+def _plans(loaded: LoadedRecipe, size: Size) -> bool:
+    try:
+        planned(loaded, size)
+    except (UsageError, MachineError):
+        return False
+    return True
+
+
+def _without_one_key(recipe: Recipe) -> Iterator[tuple[KeyPath, list[tuple[KeyPath, Recipe]]]]:
+    """Groups of keys that decide how a model is built and read, each with the recipe as it is without the key."""
+
+    def changed(section: str, **values: Any) -> Recipe:
+        return recipe.model_copy(update={section: getattr(recipe, section).model_copy(update=values)})
+
+    for name in ("arguments", "settings", "roles"):
+        entries: dict[str, Any] = getattr(recipe.model, name, {})
+        fewer = {key: {each: value for each, value in entries.items() if each != key} for key in entries}
+        tries = [(("model", name, key), changed("model", **{name: rest})) for key, rest in fewer.items()]
+        yield ("model", name), [*tries[:_MOST_TRIED]]
+    for section in ("parameterization", "model"):
+        present = getattr(recipe, section)
+        optional = [name for name, field in type(present).model_fields.items() if not field.is_required()]
+        for name in optional:
+            if name in present.model_fields_set:
+                default = type(present).model_fields[name].get_default(call_default_factory=True)
+                yield (section, name), [((section, name), changed(section, **{name: default}))]
+    if recipe.training.optimizer != "adamw":
+        path = ("training", "optimizer")
+        yield path, [(path, changed("training", optimizer="adamw"))]
+
+
+#: entries of a mapping that are left out one by one to find the one that keeps a model from being planned
+_MOST_TRIED = 16
 
 
 def recipe_sizes(recipe: Recipe) -> dict[Size, KeyPath]:

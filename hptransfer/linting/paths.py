@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from hptransfer.errors import Finding, Place, UsageError, printable
 from hptransfer.files import open_regular
 from hptransfer.linting.catalogue import explanations
 from hptransfer.matching import is_pattern, leads_out, matching
-from hptransfer.recipe.load import STDIN
+from hptransfer.recipe.load import STDIN, is_run_folder
 from hptransfer.recipe.rule_text import explained
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.shipped import shipped_recipes
@@ -138,6 +139,14 @@ def _of_folder(argument: str, trusted: bool, passed_over: dict[str, None]) -> It
         else:
             passed_over[f"{path}: {why}"] = None
     if not some:
+        if is_run_folder(Path(argument)):
+            raise UsageError(
+                "a recipe must be named, not the run folder of one",
+                received=f"{argument} with results of {Path(argument).name}",
+                hint="name the recipe; `--runs` takes the folder above: `hptransfer validate RECIPE --level evidence "
+                f"--runs {shlex.quote(str(Path(argument).parent))}`",
+                code="path/nothing",
+            )
         hint = (
             f"a folder's recipes are its *.yaml and *.yml with {_or(_TELLING)} among other keys of a recipe at the top"
         )

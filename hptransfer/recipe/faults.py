@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -16,26 +18,36 @@ from hptransfer.recipe.command_sections import RESULT_FORMS
 from hptransfer.recipe.registered import UNREGISTERED
 from hptransfer.recipe.sections import REFUSED
 from hptransfer.recipe.text_forms import FORMS
+from hptransfer.recipe.value_repairs import accepts, example, optional, repairs
 from hptransfer.recipe.yaml.gate import Document, KeyPath, Plain, Position
 from hptransfer.recipe.yaml.outline import KINDS, SEARCHABLE, dotted, entry, keys_at, sections_with_key, value_type_at
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+#: how pydantic names the types that a setting may have, in the order in which it says so
+_SETTINGS = (("bool",), ("int",), ("float",), ("str",))
 _RELATIONS = {
     "greater_than": (">", "gt", "write a number above {}"),
     "greater_than_equal": (">=", "ge", "write {} or more"),
     "less_than": ("<", "lt", "write a number below {}"),
     "less_than_equal": ("<=", "le", "write {} or less"),
 }
+_MAPPING = (
+    "a mapping (`key: value` lines)",
+    "write its keys on lines of their own below it, indented, or as `{key: value}`",
+)
+_SETTING = ("one value: text, a finite number, true or false", "write one value")
+#: pydantic's type of an error -> what the value must be, and what to write
 _TYPES = {
-    "int_type": "an integer",
-    "float_type": "a number",
-    "string_type": "text",
-    "tuple_type": "a list",
-    "dict_type": "a mapping (`key: value` lines)",
-    "model_type": "a mapping (`key: value` lines)",
-    "model_attributes_type": "a mapping (`key: value` lines)",
+    "int_type": ("an integer", "write a whole number without quotes"),
+    "float_type": ("a number", "write a number without quotes"),
+    "bool_type": ("true or false", "write true or false"),
+    "string_type": ("text", "put text in quotes"),
+    "tuple_type": ("a list", "write `[...]`"),
+    "dict_type": _MAPPING,
+    "model_type": _MAPPING,
+    "model_attributes_type": _MAPPING,
 }
 
 
@@ -83,13 +95,21 @@ def schema_findings(errors: Sequence[ErrorDetails], document: Document, file: st
         file: its path, for messages.
     """
     found = []
+    alternatives = Counter(error["loc"][:-1] for error in errors if error["loc"][-1:] in _SETTINGS)
+    misnamed = {error["loc"][:-1] for error in errors if error["loc"][-1:] == ("[key]",)}
     for error in errors:
-        path, at_key = _path(error)
+        if error["loc"][-1:] != ("[key]",) and any(error["loc"][: len(key)] == key for key in misnamed):
+            continue  # what stands under a name that means nothing
+        (path, at_key), kind = _path(error), error["type"]
+        if error["loc"][-1:] in _SETTINGS and alternatives[error["loc"][:-1]] > 1:
+            if error["loc"][-1:] != _SETTINGS[0]:
+                continue  # pydantic says of each type of a setting that the value is not of it
+            path, kind = path[:-1], "setting_type"
         if path[:1] == ("trainer",) and isinstance(entry(document.data, ("trainer",)), str):
             path = ("trainer",)  # `trainer: NAME` is short for a section
         if _repeats(error, document.data) or any(path[: len(part)] == part for part in document.unreadable):
             continue
-        explain = _EXPLAIN.get(error["type"], _anything)
+        explain = _EXPLAIN.get(kind, _anything)
         rule, hint, code = explain(error, path, document.data)
         missing = code == "recipe/missing-key"
         received = None if missing or at_key else shown(entry(document.data, path))
@@ -159,6 +179,9 @@ def _unregistered(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained
 
 
 def _refused(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    value = entry(data, path)
+    if isinstance(value, str) and not value.strip():
+        return f"`{dotted(path)}` must not be empty", _instead(path, data, "write some text"), "recipe/range"
     return error["ctx"]["rule"], error["ctx"]["hint"], error["ctx"]["code"]
 
 
@@ -179,48 +202,51 @@ def _kind(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 def _one_of(path: KeyPath, data: Plain, allowed: Sequence[str]) -> _Explained:
     listed = ", ".join(f"`{name}`" for name in allowed)
     value = entry(data, path)
-    if path[-1:] == ("clip_norm",) and isinstance(value, int | float) and not isinstance(value, bool):
+    if (
+        path[-1:] == ("clip_norm",)
+        and not isinstance(value, bool)
+        and isinstance(value, int | float)
+        and 0 < value < math.inf
+    ):
         # other trainers call the threshold so
         hint = f"write `clip: {value}`: that is the largest norm, `clip_norm` says of which gradient"
         return f"`{dotted(path)}` must be one of {listed}", hint, "recipe/unknown-value"
     guess = suggestion.closest(value, allowed) if isinstance(value, str) else None
-    return f"`{dotted(path)}` must be one of {listed}", guess and f"did you mean `{guess}`?", "recipe/unknown-value"
+    meant = f"did you mean `{guess}`?" if guess else _instead(path, data)
+    return f"`{dotted(path)}` must be one of {listed}", meant, "recipe/unknown-value"
 
 
 def _type(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
+    wanted, instead = _TYPES.get(error["type"], _SETTING)
+    return f"`{dotted(path)}` must be {wanted}", _instead(path, data, instead), "recipe/type"
+
+
+def _instead(path: KeyPath, data: Plain, otherwise: str = "") -> str | None:
+    """What to write in the place of a value: what it was meant to be where that is known, else an example.
+
+    Args:
+        path: keys and list indices that lead to the value.
+        data: the recipe as plain data.
+        otherwise: what the key takes, where the value does not tell what it was meant to be.
+    """
     value = entry(data, path)
-    wanted = _TYPES[error["type"]]
-    return f"`{dotted(path)}` must be {wanted}", _type_hint(error["type"], value), "recipe/type"
-
-
-def _type_hint(kind: str, value: Plain) -> str:
-    if kind == "tuple_type":
-        return f"write `[{value}]`" if isinstance(value, int | float | str) else "write `[...]`"
-    if kind == "string_type":
+    if found := repairs(path, value, data):
+        first, *others = found
+        text = f"`{first.text}`" if first.text[0] in "[{" else first.text
+        if others:
+            return f"write {first.text} or {others[0].text}: {shown(value)} may be either"
+        quoted = first.why == "without quotes"
+        return f"write {text}" + (f" {first.why}" if quoted else f": {first.why}" if first.why else "")
+    if isinstance(value, bool | int | float) and math.isfinite(value) and accepts(path, json.dumps(value), data):
         return "put text in quotes"
-    if kind in {"int_type", "float_type"}:
-        number = "write a whole number without quotes" if kind == "int_type" else "write a number without quotes"
-        return (_number_hint(value, whole=kind == "int_type") if isinstance(value, float | str) else None) or number
-    return "write its keys on lines of their own below it, indented, or as `{key: value}`"
-
-
-def _number_hint(value: float | str, *, whole: bool) -> str | None:
-    """How to write as a number what is nearly one: `64.0`, `"1e-3"`, `1_000`, `1,000`, `0,004`, `2^-7`."""
-    if isinstance(value, float):
-        return f"write {int(value)}" if value.is_integer() else None
-    if power := re.fullmatch(r"2(?:\^|\*\*)(-?[0-9]{1,2})", value):
-        return f"write {2.0 ** int(power[1]):.12g}"
-    bare, why = re.sub(r"(?<=[0-9])_(?=[0-9])", "", value), "numbers have no digit separators"
-    if re.fullmatch(r"[-+]?[1-9][0-9]{0,2}(,[0-9]{3})+(\.[0-9]+)?", bare):
-        bare = bare.replace(",", "")
-    elif re.fullmatch(r"[-+]?[0-9]+,[0-9]+([eE][-+]?[0-9]+)?", bare):
-        # thousands are never written with an exponent; `1,000e-3` may be meant either way all the same
-        if re.search(r"[1-9][0-9]{0,2},[0-9]{3}[eE]", bare):
-            return None
-        bare, why = bare.replace(",", "."), "decimals follow a point"
-    if not re.fullmatch(r"[-+]?[0-9]{1,16}" if whole else r"[-+]?[0-9]*\.?[0-9]+([eE][-+]?[0-9]+)?", bare):
-        return None
-    return f"write {bare} without quotes" if bare == value else f"write {bare}: {why}"
+    if (model := example(path, data)) is None:
+        return otherwise or None
+    text, default = model
+    key = f"{path[-1]}: " if isinstance(path[-1], str) else ""
+    sample = f"for example `{key}{text}`" + (", the default" if default else "")
+    if value is None and optional(path, data):
+        return f"delete the line, or write a value: {sample}"
+    return f"{otherwise}, {sample}" if otherwise else sample
 
 
 def _relation(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
@@ -230,7 +256,7 @@ def _relation(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
 
 
 def _finite(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
-    return f"`{dotted(path)}` must be a finite number", None, "recipe/range"
+    return f"`{dotted(path)}` must be a finite number", _instead(path, data, "write a number"), "recipe/range"
 
 
 def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
@@ -245,7 +271,7 @@ def _pattern(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     value = entry(data, path)
     if (form := FORMS.get(error["ctx"]["pattern"])) is not None:
         return f"`{dotted(path)}` must {form.rule}", form.hint(path, value), "recipe/range"
-    return f"`{dotted(path)}` must match {error['ctx']['pattern']}", None, "recipe/range"
+    return f"`{dotted(path)}` must match {error['ctx']['pattern']}", _instead(path, data), "recipe/range"
 
 
 def _length(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
@@ -255,19 +281,21 @@ def _length(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
             "shorten it",
             "recipe/range",
         )
+    if error["type"] == "string_too_short":
+        return f"`{dotted(path)}` must not be empty", _instead(path, data, "write some text"), "recipe/range"
     if path == ("tune", "space"):
-        hint = "for example `learning_rate: {low: 1e-4, high: 1e-1}`"
+        hint = "for example `space: {learning_rate: {low: 1e-4, high: 1e-1}}`"
         return "`tune.space` must name at least one hyperparameter", hint, "recipe/range"
     return (
         f"`{dotted(path)}` must have at least {error['ctx']['min_length']} entry",
-        "write `[...]` with an entry in it",
+        _instead(path, data, "write `[...]` with an entry in it"),
         "recipe/range",
     )
 
 
 def _quantity(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     value, units = entry(data, path), ("s", "MB")["memory" in str(path[-1])]
-    number = isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    number = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
     return f"`{dotted(path)}` {error['msg']}", f"write {value}{units}" if number else _QUANTITIES[units], "recipe/range"
 
 
@@ -275,7 +303,7 @@ _QUANTITIES = {"s": "for example `30m`", "MB": "for example `4GB`"}
 
 
 def _anything(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
-    return f"`{dotted(path)}`: {error['msg']}", None, "recipe/invalid"
+    return f"`{dotted(path)}`: {error['msg']}", _instead(path, data), "recipe/invalid"
 
 
 _EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
@@ -289,8 +317,9 @@ _EXPLAIN: dict[str, Callable[[ErrorDetails, KeyPath, Plain], _Explained]] = {
     "finite_number": _finite,
     "string_pattern_mismatch": _pattern,
     "string_too_long": _length,
+    "string_too_short": _length,
     "too_short": _length,
     "quantity": _quantity,
     **dict.fromkeys(_RELATIONS, _relation),
-    **dict.fromkeys(_TYPES, _type),
+    **dict.fromkeys((*_TYPES, "setting_type"), _type),
 }

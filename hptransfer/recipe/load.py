@@ -23,8 +23,10 @@ from hptransfer.recipe.rule_text import Explanation, explained
 from hptransfer.recipe.rules.base import Draft, recipe_rules, violations
 from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.shipped import shipped_recipes
+from hptransfer.recipe.structure import as_meant, is_template, other_file, unfilled
 from hptransfer.recipe.training import MACHINE
-from hptransfer.recipe.yaml.gate import MAX_BYTES, Document, KeyPath, Position, read_yaml
+from hptransfer.recipe.yaml.gate import MAX_BYTES, Document, KeyPath, Plain, Position, read_yaml
+from hptransfer.recipe.yaml.outline import entry, without
 
 #: what a recipe from the standard input is called; only `validate -` reads one
 STDIN = "<stdin>"
@@ -197,10 +199,22 @@ def find_recipe(reference: str | Path) -> Path:
         return path
     if str(reference) in shipped:
         return shipped[str(reference)]
+    if stat.S_ISDIR(mode) and is_run_folder(path):
+        hint = f"name the recipe's file; `--runs {path.parent}` says where its results are"
+        raise RecipeUnavailableError([_unavailable("a recipe must be a file", "a run folder", hint, path)])
     kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
     inside = sorted(str(file) for file in path.glob("*.yaml"))[:1] if stat.S_ISDIR(mode) else []
     hint = f"name a file in it, for example {inside[0]}" if inside else "name the recipe's file"
     raise RecipeUnavailableError([_unavailable("a recipe must be a file", kind, hint, path)])
+
+
+def is_run_folder(path: Path) -> bool:
+    """Whether a folder holds what commands write about one recipe, which is no recipe.
+
+    Args:
+        path: of a folder that exists.
+    """
+    return any((path / name).is_file() for name in ("tuned.yaml", "transfer.json", "recipe.json"))
 
 
 def _read(path: Path) -> bytes:
@@ -237,27 +251,56 @@ def _missing(path: Path, shipped: tuple[str, ...]) -> Finding:
 
 
 def _content_findings(document: Document, file: str) -> list[Finding]:
-    """What the schema and the rules across keys have to say about what the gate could read."""
+    """What the schema and the rules across keys have to say about what the gate could read: one finding per cause."""
     if () in document.unreadable:
         return []
-    if not isinstance(document.data, dict):
-        place = locate(document.positions, file, ())
-        return [
-            Finding("a recipe must be a mapping (`key: value` lines)", "something else", None, place, "recipe/type")
-        ]
+    if (other := other_file(document, file)) is not None:
+        return [other]
+    found: list[Finding] = []
+    for _ in range(_ROUNDS):
+        located = _located(document, document.data, file)
+        unknown = {path for path, finding in located if finding.code == "recipe/unknown-key"}
+        missing = {path for path, finding in located if finding.code == "recipe/missing-key"}
+        mended, causes, misspelt = as_meant(document, file, unknown, missing)
+        if not causes and not misspelt:
+            break
+        found += [*causes, *(finding for path, finding in located if path in misspelt)]
+        document = mended
+    return [*found, *_judged(document, file)]
+
+
+def _located(document: Document, data: Plain, file: str) -> list[tuple[KeyPath, Finding]]:
     try:
-        Recipe.model_validate(document.data)
-        located = []
+        Recipe.model_validate(data)
     except ValidationError as error:
-        located = schema_findings(error.errors(include_url=False), document, file)
+        return schema_findings(error.errors(include_url=False), document, file)
+    return []
+
+
+def _judged(document: Document, file: str) -> list[Finding]:
+    """Findings on entries that stand where they were meant to."""
+    located = _located(document, document.data, file)
     unknown = {path for path, finding in located if finding.code == "recipe/unknown-key"}
+    if unknown:  # sections are checked as one only where all their keys are known
+        told = {path for path, _ in located}
+        rest = _located(document, without(document.data, unknown), file)
+        located += [(path, finding) for path, finding in rest if path not in told]
+    template = unfilled(document, file, [path for path, _ in located])
+    if template is not None:
+        located = [each for each in located if not is_template(entry(document.data, each[0]))]
+    found = [*([template] if template else []), *(finding for _, finding in located)]
     faulty = {path for path, _ in located} - unknown | document.unreadable
-    found = [finding for _, finding in located]
+    if template is not None:
+        return found  # what follows from a value that is not there yet
     for rule, broken in violations(Draft.of(document.data, faulty, unknown)):
         path = broken.path if broken.path in document.positions else broken.elsewhere or broken.path
         place = locate(document.positions, file, path)
         found.append(Finding(broken.rule, broken.received, broken.hint, place, rule.code))
     return found
+
+
+#: in which misplaced keys are looked for: a section that is mended may have some of its own
+_ROUNDS = 4
 
 
 def _order(finding: Finding) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hptransfer.recipe.sections import NAME
-from hptransfer.recipe.yaml.gate import KeyPath, Plain
+from hptransfer.recipe.yaml.gate import KeyPath, Plain, plain_scalar
 from hptransfer.registry import written_as_file
 from hptransfer.sizes import SHAPE_LABEL
 
@@ -40,7 +40,9 @@ class Form:
 
 def _file_name(path: KeyPath, value: Plain) -> str:
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", value).strip("-._") if isinstance(value, str) else ""
-    return f"write `{slug}`" if slug else "it names the run folder"
+    if slug and plain_scalar(slug[:64]) != slug[:64]:  # the YAML would be a number
+        slug = f'"{slug}"'
+    return f"write `{slug}`" if slug else "it names the run folder, for example `name: small`"
 
 
 def _configuration(path: KeyPath, value: Plain) -> str:

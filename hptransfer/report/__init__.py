@@ -17,6 +17,7 @@ tracking    `session_of(options)`: a session whose trials and results go to the 
 
 __all__ = [
     "check",
+    "columns",
     "compared",
     "coordinates",
     "cost",

@@ -13,6 +13,7 @@ from hptransfer.linting.catalogue import Part, RuleText, all_rules, other_rules,
 from hptransfer.linting.foreign.base import FOREIGN_RULES, ForeignRule
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.rule_text import Explanation
+from hptransfer.report.columns import folded, terminal_width
 from hptransfer.report.findings import excerpt
 
 _WIDTH = 100
@@ -81,10 +82,25 @@ Each brings its `Explanation`: number, reason, repair, and an example that is it
 def as_table() -> Iterator[str]:
     """Yields a line per rule: number, severity, level, code and what must hold."""
     rows = all_rules()
-    code = max(len(rule.code) for rule in rows)
+    code, width = max(len(rule.code) for rule in rows), terminal_width()
+    summaries = 7 + 9 + 11 + code + 2
+    # in a narrow terminal what must hold stands below
+    beside = width is None or width >= summaries + 40
     for rule in rows:
-        yield f"{rule.id or '-':<7}{rule.severity:<8} {rule.level:<11}{rule.code:<{code}}  {rule.summary}"
+        row = f"{rule.id or '-':<7}{rule.severity:<8} {rule.level:<11}{rule.code:<{code}}  "
+        if beside:
+            yield from _beside(row, rule.summary, width)
+        else:
+            yield row.rstrip()
+            yield from folded(f"    {rule.summary}", width, "    ")
     yield f"\n{len(rows)} rules; `hptransfer rule ID` says why one holds and how a finding is repaired"
+
+
+def _beside(row: str, summary: str, width: int | None) -> Iterator[str]:
+    """A summary in the last column, folded below its own beginning."""
+    first, *rest = folded(summary, None if width is None else width - len(row), "")
+    yield row + first
+    yield from (" " * len(row) + piece for piece in rest)
 
 
 def as_json() -> Iterator[str]:
@@ -216,4 +232,4 @@ def _foreign_page(rule: ForeignRule) -> Iterator[str]:
 
 def _wrapped(text: str) -> list[str]:
     said = f"{text[:1].upper()}{text[1:]}".strip()
-    return textwrap.wrap(said, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.wrap(said, min(_WIDTH, terminal_width() or _WIDTH), break_long_words=False, break_on_hyphens=False)

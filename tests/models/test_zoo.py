@@ -51,7 +51,7 @@ def planned(name: str, target: tuple[int, int], rule: str) -> AppliedPlan:
 
     Args:
         name: of the model in the zoo.
-        target: width and depth.
+        target: width and depth that are planned for.
         rule: name of the parameterization.
     """
     return hptransfer.plan(

@@ -84,7 +84,10 @@ def test_unreadable_parts_are_not_judged(tmp_path: Path) -> None:
     """Where a merge key or an alias hides the content, only that is reported, not what it may have contained."""
     text = edited(MLP, ("  steps: 100", "  <<: {steps: 100}"), ("{width: 1024, depth: 4}", "*big"))
 
-    assert spots(faults(tmp_path, text)) == [(5, 3), (10, 11)]
+    (fault,) = faults(tmp_path, text)
+
+    assert spots((fault,)) == [(5, 3)]
+    assert fault.received == "<<, and 1 more of its kind"
 
 
 def test_missing_sections(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_combinations(tmp_path: Path, text: str, change: tuple[str, str], expect
         assert got.startswith(wanted.removesuffix("..."))
 
 
-@pytest.mark.parametrize("pattern", ["../secret.txt", "/etc/passwd", "a/../../b", "C:\\\\x", "..\\\\x", ""])
+@pytest.mark.parametrize("pattern", ["../secret.txt", "/etc/passwd", "a/../../b", "C:\\\\x", "..\\\\x"])
 def test_data_stays_below_the_recipe(tmp_path: Path, pattern: str) -> None:
     """A recipe cannot read files outside its own folder."""
     (found,) = faults(tmp_path, edited(MLP, ("{kind: stdlib-text}", f'{{kind: text, files: ["*.txt", "{pattern}"]}}')))

@@ -70,7 +70,18 @@ _MARKED: dict[str, tuple[str, str]] = {
     "digit-separators": ("HPT009", edited(MLP, ("steps: 100", "steps: ⟪1_000"))),
     "number-for-list": ("HPT009", edited(MLP, ("[64, 128, 256, 512]", "⟪64"))),
     "text-for-mapping": ("HPT009", edited(MLP, ("{name: mup}", "⟪mup"))),
-    "word-for-truth": ("HPT014", edited(MLP, ("512]", "512]\n  depths: [2, 4, 8]\n  corner: ⟪yes"))),
+    "validation-twice": (
+        "HPT014",
+        edited(
+            MLP,
+            (
+                "{kind: stdlib-text}",
+                "⟪{kind: tokens, train: [a.bin], validation: [b.bin], validation_fraction: 0.1, vocabulary: 512}",
+            ),
+            ("{kind: mlp}", "{kind: mlp, vocabulary: 512}"),
+        ),
+    ),
+    "word-for-truth": ("HPT009", edited(MLP, ("512]", "512]\n  depths: [2, 4, 8]\n  corner: ⟪yes"))),
     "number-for-name": ("HPT009", edited(MLP, ("name: small", "name: ⟪5"))),
     "roles-as-text": ("HPT009", edited(_OWN, ("'net:make'", "'net:make', roles: ⟪bogus"))),
     "list-of-recipes": ("HPT009", "⟪- name: small\n- name: other\n"),

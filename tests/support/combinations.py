@@ -54,7 +54,7 @@ class Combination:
 
     Attributes:
         name: of the recipe, all of what follows.
-        model: key of `MODELS`.
+        model: the name of one of `MODELS`.
         parameterization: name in the tables.
         optimizer: name of the optimizer.
         options: of the recipe's section, as they are written.

@@ -33,7 +33,7 @@ def hptransfer(folder: Path, *arguments: str, installed: Path | None = None) -> 
 
     Args:
         folder: in which it is called.
-        arguments: words after `hptransfer`.
+        arguments: words of the command line after `hptransfer`.
         installed: a folder of further installed packages.
     """
     path = os.pathsep.join(map(str, (ROOT, *([installed] if installed else []))))

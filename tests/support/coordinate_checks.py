@@ -21,8 +21,8 @@ def checked(
     Args:
         recipe: gives model, data, training, parameterization, steps and seeds.
         axis: along which sizes differ.
-        lengths: widths or depths.
-        learning_rate: at the base.
+        lengths: the widths or depths that are checked.
+        learning_rate: at the base size, before any rule.
     """
     base = recipe.base_size
     sizes = tuple(

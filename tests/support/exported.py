@@ -75,9 +75,9 @@ def llama_target(
     Args:
         parameterization: name of the rules.
         optimizer: that the plan is for.
-        size: of the target.
+        size: width, depth, batch and tokens of the target.
         base: where hyperparameters hold as they are.
-        gauge: where multipliers live.
+        gauge: where the target's multipliers live, as in recipes.
         options: named choices among published rules.
         model: section of a recipe.
         init: whose init is scaled.
@@ -104,8 +104,8 @@ def write_export(
 
     Args:
         folder: a new one, of the target's file.
-        name: of the exporter.
-        target: what is written.
+        name: of the exporter, as `--format` takes it.
+        target: the configuration that is written out.
         edits: path in the exporter's folder -> (text, its replacement): a planted mistake; the text must be there.
     """
     plan = folder / "target.yaml"
@@ -128,8 +128,8 @@ def round_trip(
     """What `verify --export` says of a target's export.
 
     Args:
-        folder: a new one.
-        name: of the exporter.
+        folder: a new one, which nothing else uses.
+        name: of the exporter, as `--format` takes it.
         target: what is written and compared.
         edits: planted mistakes, see `write_export`.
     """

@@ -152,7 +152,7 @@ class Family:
 
         Args:
             width: value of the family's width key.
-            depth: number of layers.
+            depth: number of layers of the model.
         """
         if not self.lists:
             return build_huggingface(self.section, width, depth)
@@ -245,7 +245,7 @@ def batch(task: str, seed: int, module: nn.Module) -> tuple[dict[str, Tensor], C
 
     Args:
         task: a key of `huggingface.CLASSES`.
-        seed: of the draws.
+        seed: from which the batch is drawn.
         module: the model, whose configuration says what it takes.
     """
     generator = torch.Generator().manual_seed(1000 + seed)

@@ -63,12 +63,12 @@ class Outcome:
         tied: whether the readout shares its weight with the embedding.
         status: "flat", "open" (seeds do not tell), "OFF", "refused" or "unmeasured".
         why: the refusal, or the worst rows.
-        sizes: that were compared.
+        sizes: the sizes that were compared, increasing.
         base: width or depth of the plans' base.
         slopes: "layer@step" -> (slope, standard error, lowest and highest that is right, verdict).
         answered: questions that the plan asked, answered as it proposed.
         notes: what the plan says.
-        seconds: that it took.
+        seconds: wall time that the comparison took.
     """
 
     family: str
@@ -133,8 +133,8 @@ def judge(outcome: Outcome, rows: Sequence[CoordinateRow], axis: Axis) -> None:
     """Write the status of an outcome from the rows of its check.
 
     Args:
-        outcome: to be completed.
-        rows: judged ones.
+        outcome: that the judgement is written into.
+        rows: those of the report that were judged.
         axis: along which sizes differ.
     """
     if not any(row.kind == "logits" for row in rows):
@@ -245,9 +245,9 @@ def train(
     Args:
         build: the model from a width and a depth.
         batch_of: a call of the model on a batch that the seed draws, and the loss of its output.
-        plan: for the size.
+        plan: at the size that is trained.
         axis: along which sizes differ.
-        size: width or depth.
+        size: the width or depth that is trained.
         seed: of the model's init and of the batch.
     """
     torch.manual_seed(seed)

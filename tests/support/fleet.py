@@ -52,8 +52,8 @@ class Fleet:
 
     Attributes:
         folder: for the recipe, run folders and spools.
-        url: of the database.
-        landscape: see `tests.support.landscape`.
+        url: of the database that all workers share.
+        landscape: settings of what trials return, see `tests.support.landscape`.
     """
 
     folder: Path

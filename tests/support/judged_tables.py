@@ -19,7 +19,7 @@ def judge_in(folder: Path) -> Judge:
     """A function that writes files into the folder and judges them as one table.
 
     Args:
-        folder: an empty folder.
+        folder: an empty one, in which the command runs.
     """
 
     def judge(content: str | bytes | dict[str, str | bytes], *options: str, name: str = "runs.csv") -> Result:

@@ -84,7 +84,7 @@ def nanogpt(
 
     Args:
         width: of the residual stream.
-        depth: number of blocks.
+        depth: number of blocks of the model.
         head_dim: numbers per head, at every width.
         bias: of linear layers and norms.
         smaller_writers: draw what writes the residual stream smaller by sqrt(2 depth), as nanoGPT does; the branch

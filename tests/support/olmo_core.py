@@ -31,8 +31,8 @@ def exported(folder: Path, target: TargetFile, edits: dict[str, tuple[str, str]]
     """The module that was written for a target, imported.
 
     Args:
-        folder: a new one.
-        target: what is written.
+        folder: a new one, which nothing else uses.
+        target: the configuration that is written out.
         edits: planted mistakes, see `write_export`.
     """
     return load_module(write_export(folder, "olmo-core", target, edits) / FILE)
@@ -42,7 +42,7 @@ def built(module: ModuleType, *, seed: int = 0, double: bool = False) -> Any:
     """OLMo-core's model on the CPU, initialised as its train module does it, with `init_` where the file has it.
 
     Args:
-        module: that was exported.
+        module: the Python module that was exported.
         seed: of OLMo-core's own init.
         double: everything in float64; norms and rotations too, which OLMo-core otherwise computes in float32.
     """
@@ -72,8 +72,8 @@ def pairs(decoder: Decoder, names: Any) -> list[tuple[str, str]]:
     """(transformers' name, OLMo-core's) of every parameter.
 
     Args:
-        decoder: of the target.
-        names: OLMo-core's table.
+        decoder: sizes of the target's model.
+        names: the table of OLMo-core's own names.
     """
     return [
         (LLAMA_NAMES[part].replace("{layer}", str(layer)), name)
@@ -96,11 +96,11 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, scheduler: Any, num
     """A step as OLMo-core's train module takes it: rates set by its scheduler, then the optimizer.
 
     Args:
-        model: OLMo-core's.
+        model: the one that OLMo-core builds.
         optimizer: that its configuration built.
         scheduler: OLMo-core's; None leaves the rates.
-        number: from 0.
-        batch: of tokens.
+        number: of the step, counted from 0.
+        batch: tokens, a row per sequence.
     """
     torch.autograd.backward(loss_of(model(batch), batch))
     if scheduler is not None:
@@ -116,7 +116,7 @@ def watched_ladder(
     """A ladder of exported models, trained a few steps each under `hptransfer.watch`, and judged.
 
     Args:
-        folder: a new one.
+        folder: a new one, which nothing else uses.
         edits: planted mistakes, (regular expression, replacement), at every size.
         axis: width under muP, or depth under CompleteP.
         seeds: of init and data.

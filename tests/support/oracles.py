@@ -110,8 +110,8 @@ class ShallowLinearNet:
 
     Attributes:
         kernel_eigenvalues: of XX'/d, one per data point.
-        steps: of gradient descent.
-        width: n.
+        steps: number of steps of gradient descent.
+        width: n, the number of hidden units.
         standard: V ~ N(0, 1/n) (standard parameterization) instead of N(0, 1/n^2) (muP).
     """
 
@@ -155,8 +155,8 @@ class DeepLinearStep:
     Then f(0) and everything beyond first order in the rate vanish as n^-1/2, and the closed form is left.
 
     Attributes:
-        width: n.
-        depth: L.
+        width: n, the number of hidden units.
+        depth: L, the number of hidden layers.
         alpha: of the residual branches; None for a plain network.
     """
 

@@ -18,10 +18,10 @@ def install(
     """Puts a package on the path until the test ends.
 
     Args:
-        monkeypatch: of the test.
+        monkeypatch: of the test, which takes it out again.
         folder: where module and metadata are written.
         module: name of the package's one module.
-        source: the module's text.
+        source: the text of the installed module.
         entries: entry-point group -> name -> "module:attribute".
     """
     (folder / f"{module}.py").write_text(source, "utf-8")

@@ -76,17 +76,17 @@ FAULTS = [
     (
         "low: 1e-4",
         "low: .nan",
-        "13:26 `tune.space.learning_rate.low` must be a finite number | NaN | write a value within the range",
+        "13:26 `tune.space.learning_rate.low` must be a finite number | NaN | write a number, for example...",
     ),
     (
         "high: 1e-1",
         "high: .inf",
-        "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | write a value within the range",
+        "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | write a number, for...",
     ),
     (
         "high: 1e-1",
         "high: 1e999",
-        "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | write a value within the range",
+        "13:38 `tune.space.learning_rate.high` must be a finite number | Infinity | write a number, for...",
     ),
     ("width: 64", "width: -64", "8:17 `sizes.base.width >= 1` must hold | -64 | write 1 or more"),
     (
@@ -134,13 +134,13 @@ FAULTS = [
     (
         "{kind: mlp}",
         "{kind: resnet}",
-        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "resnet" (text) | w...',
+        '2:15 `model.kind` must be one of `mlp`, `gpt`, `factory`, `huggingface`, `external` | "resnet" (text) | ...',
     ),
     ("{kind: mlp}", "{context: 3}", "2:1 `model.kind` must be given | None | one of `mlp`, `gpt`"),
     (
         "{kind: mlp}",
         "mlp",
-        '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | write its keys on...',
+        '2:8 `model` must be a mapping (`key: value` lines) | "mlp" (text) | write `{kind: mlp}`',
     ),
     (
         "{kind: mlp}",
@@ -226,7 +226,7 @@ FAULTS = [
     (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",
         "    {}\n",
-        "13:5 `tune.space` must name at least one hyperparameter | an empty mapping | for example `learning_rat...",
+        "13:5 `tune.space` must name at least one hyperparameter | an empty mapping | for example `space: {learn...",
     ),
     (
         "    learning_rate: {low: 1e-4, high: 1e-1}\n",

@@ -23,7 +23,7 @@ class Import:
     Attributes:
         importer: dotted name of the module that imports.
         imported: dotted name of the module or package that is imported.
-        line: of the statement.
+        line: of the statement, counted from 1.
     """
 
     importer: str
@@ -156,7 +156,7 @@ def offer(package: str, names: Sequence[str]) -> None:
     """Writes `__all__` into a folder's `__init__`, in place of the one that is there, and leaves the rest as it is.
 
     Args:
-        package: dotted name.
+        package: dotted name of the folder.
         names: of modules; with none, `__all__` is taken out.
     """
     path = modules()[package]
@@ -176,9 +176,20 @@ _DOCUMENTED = re.compile(r"^\s+\*{0,2}(\w+(?:, \w+)*)(?: \([^)]*\))?: (.*)$")
 
 
 def short_argument_docs(name: str, words: int = 3) -> list[str]:
-    """Arguments and attributes whose documentation is one line of so few words: "size: where."."""
+    """Arguments and attributes of a module whose documentation is one line of so few words: "size: where."."""
+    return short_docs_of(tree(name), name, words)
+
+
+def short_docs_of(module: ast.Module, name: str, words: int = 3) -> list[str]:
+    """The same of a file that is no module of the package.
+
+    Args:
+        module: the syntax tree of the file.
+        name: of the file, for messages.
+        words: so few are too few.
+    """
     found = []
-    for node in ast.walk(tree(name)):
+    for node in ast.walk(module):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
         section = ""

@@ -48,7 +48,7 @@ def switched_target(
 
     Args:
         parameterization: name of the rules.
-        size: of the target.
+        size: width, depth, batch and tokens of the target.
         options: named choices among published rules.
         training: fields of its `TrainingRecord` that differ.
         arguments: as `llama_target` takes them.
@@ -70,7 +70,7 @@ def without_rows(
     Args:
         parameterization: name of the rules.
         tuned: hyperparameters that were searched.
-        size: of the target.
+        size: width, depth, batch and tokens of the target.
         options: what the recipe claims of the rules.
     """
     made = switched_target(parameterization, size=size)

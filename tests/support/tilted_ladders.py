@@ -25,7 +25,7 @@ class Scene:
 
     Attributes:
         law: name of a law of `calibration_laws`.
-        seeds: per value.
+        seeds: number of runs for each value.
         noise: of one run, a fraction of its loss.
         tilt: standard deviation in octaves of what a seed displaces a parabola's optimum by.
         rho: correlation of a seed's noise from value to value (a first-order autoregression).

@@ -58,7 +58,7 @@ def transfer_text(trials: Sequence[Trial] | None = None, **changes: object) -> s
     """The file's text.
 
     Args:
-        trials: of the ladder.
+        trials: the ladder's trials, of all sizes.
         changes: content of single keys.
     """
     return json.dumps(transfer_file(trials).document | changes)

@@ -36,7 +36,7 @@ def fixed_heads_scaled(width: int, depth: int) -> nn.Module:
 
     Args:
         width: of the stream, a multiple of 4.
-        depth: number of blocks.
+        depth: number of blocks of the model.
     """
     model: nn.Module = zoo.fixed_heads(width, depth)
     for block in model.get_submodule("blocks").children():
@@ -49,7 +49,7 @@ def fixed_heads_more(width: int, depth: int) -> nn.Module:
 
     Args:
         width: of the stream, a multiple of 16.
-        depth: number of blocks.
+        depth: number of blocks of the model.
     """
     decoder: Any = zoo.Decoder
     model: nn.Module = decoder(width, depth, heads=width // BASE_HEAD_DIM)
@@ -61,7 +61,7 @@ def mha_more(width: int, depth: int) -> nn.Module:
 
     Args:
         width: of the stream, a multiple of 16.
-        depth: number of blocks.
+        depth: number of blocks of the model.
     """
     model: nn.Module = zoo.mha(width, depth)
     model.blocks = nn.ModuleList(

@@ -132,11 +132,11 @@ def finish_under_fire(
     """Starts the work again and again, killing it with SIGKILL at random moments, until it ends by itself.
 
     Args:
-        folder: where it works.
-        landscape: what it walks.
-        work: "tune" or "grid".
+        folder: in which the search keeps its study.
+        landscape: settings of what its trials return.
+        work: what is interrupted, "tune" or "grid".
         growth: fewest and most trainings after which it is killed.
-        options: of the recipe.
+        options: keys of the recipe that differ.
 
     Returns:
         Keys of the finished trials, and the number of kills. After each kill it asserts that what was finished stays

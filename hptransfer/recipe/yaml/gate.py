@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import yaml
 from yaml.events import (
@@ -34,6 +34,11 @@ MAX_FAULTS = 50
 """a file with more is not a recipe; the rest is not listed"""
 
 
+_HEAD = 4096
+#: what every file that a command writes has at its top
+_WRITTEN = re.compile(rb"^[ {]*\"?format\"?:", re.MULTILINE)
+
+
 def decode(source: bytes, file: str) -> tuple[str, list[Finding]]:
     """The text of a recipe's bytes, or the faults that make it unreadable as a whole.
 
@@ -49,6 +54,8 @@ def decode(source: bytes, file: str) -> tuple[str, list[Finding]]:
 
     if len(source) > MAX_BYTES:
         limit = f"a recipe must be at most {MAX_BYTES} bytes long"
+        if _WRITTEN.search(source[:_HEAD]):
+            return "", [fault(limit, "a file that a command wrote, by its `format`", "name the recipe's own file")]
         return "", [fault(limit, None, "keep data out of the recipe: `data.files` names files")]
     if source.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")):
         rule = "a recipe must be UTF-8 without a byte order mark"
@@ -195,8 +202,21 @@ def read_yaml(source: bytes, file: str) -> Document:
     return Document(data, reader.positions, tuple(reader.faults), frozenset(reader.unreadable))
 
 
-_CONFLICT = re.compile(r"^(<{7}|={7}|>{7})( |$)", re.MULTILINE)
-"""what a merge that was not finished leaves in a file"""
+_CONFLICT = re.compile(r"^(<{7}|>{7})( |$)", re.MULTILINE)
+"""what a merge that was not finished leaves in a file; at the beginning of a line no YAML has it"""
+TEMPLATE = re.compile(r"\{\{[^{}\n]*\}\}|\{%[^\n]*?%\}|<%[^\n]*?%>|\$\{[A-Za-z_]\w*\}")
+"""what another program would fill in"""
+UNFILLED = "a template must be filled in before it is a recipe"
+FILL_IN = "fill it in first; `| hptransfer validate -` checks what comes out"
+
+
+_ALIAS, _ANCHOR, _MERGE = (
+    "aliases (`*name`) are not allowed",
+    "anchors (`&name`) are not allowed",
+    "merge keys (`<<`) are not allowed",
+)
+_SHARING = (_ALIAS, _ANCHOR, _MERGE)
+"""rules on parts that YAML lets a file use twice"""
 
 
 class _StopReading(Exception):  # noqa: N818  # not an error: the fault is recorded, this only unwinds the recursion
@@ -213,6 +233,7 @@ class _Reader:
     faults: list[Finding] = field(default_factory=list)
     unreadable: set[KeyPath] = field(default_factory=set)
     nodes: int = 0
+    sharing: int = 0
 
     def __post_init__(self) -> None:
         self._events = self._parse()
@@ -220,6 +241,12 @@ class _Reader:
     def document(self) -> Plain:
         data: Plain = None
         try:
+            if (conflict := _CONFLICT.search(self.text)) is not None:
+                where = (self.text.count("\n", 0, conflict.start()) + 1, 1)
+                rule = "a recipe must be valid YAML: it has the marks of a merge that was not finished"
+                hint = "resolve the merge conflict markers (<<<<<<<, =======, >>>>>>>)"
+                self._fault(rule, where, received=conflict[1], hint=hint, code="recipe/syntax")
+                raise _StopReading
             next(self._events)  # stream start
             start = next(self._events)
             if isinstance(start, StreamEndEvent):
@@ -233,8 +260,13 @@ class _Reader:
             if not isinstance(following, StreamEndEvent):
                 hint = "delete everything from the `---` on, or put it into a file of its own"
                 self._fault("a recipe must be one YAML document", _at(following), hint=hint)
+                raise _StopReading
         except _StopReading:
             self.unreadable.add(())
+        if self.sharing > 1:  # one cause, wherever it is used
+            place = next(place for place, fault in enumerate(self.faults) if fault.rule in _SHARING)
+            first = self.faults[place]
+            self.faults[place] = replace(first, received=f"{first.received}, and {self.sharing - 1} more of its kind")
         return data
 
     def _parse(self) -> Iterator[Event]:
@@ -243,8 +275,9 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             where = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-            if (conflict := _CONFLICT.search(self.text)) is not None:  # a parser gives up some lines after it
-                where = (self.text.count("\n", 0, conflict.start()) + 1, 1)
+            if (template := _template_on(self.text, where[0])) is not None:
+                self._fault(UNFILLED, (where[0], template.start() + 1), received=template[0][:60], hint=FILL_IN)
+                raise _StopReading from None
             said = ", ".join(part for part in (error.context, error.problem) if part)
             self._fault(
                 f"a recipe must be valid YAML: {said}", where, hint=self._syntax_hint(said), code="recipe/syntax"
@@ -255,8 +288,6 @@ class _Reader:
             raise _StopReading from None
 
     def _syntax_hint(self, said: str) -> str:
-        if _CONFLICT.search(self.text):
-            return "resolve the merge conflict markers (<<<<<<<, =======, >>>>>>>)"
         if r"\t" in said:
             return "indent with spaces: YAML does not allow tabs"
         if "mapping values are not allowed" in said:
@@ -274,6 +305,10 @@ class _Reader:
         hint: str | None = None,
         code: str = "recipe/yaml",
     ) -> None:
+        if rule in _SHARING:
+            self.sharing += 1
+            if self.sharing > 1:
+                return
         self.faults.append(Finding(rule, received, hint, Place(self.file, *where), code))
         if len(self.faults) >= MAX_FAULTS:
             raise _StopReading
@@ -285,7 +320,7 @@ class _Reader:
         self._count(here)
         if isinstance(event, AliasEvent):
             hint = "write the value out, or quote text that starts with `*`"
-            self._fault("aliases (`*name`) are not allowed", here, received=f"*{event.anchor}", hint=hint)
+            self._fault(_ALIAS, here, received=f"*{event.anchor}", hint=hint)
             self.unreadable.add(path)
             return None
         refused = self._refuse_marks(event, path)
@@ -307,7 +342,7 @@ class _Reader:
             return False
         if event.anchor is not None:
             hint = "delete the anchor, or quote text that starts with `&`"
-            self._fault("anchors (`&name`) are not allowed", _at(event), received=f"&{event.anchor}", hint=hint)
+            self._fault(_ANCHOR, _at(event), received=f"&{event.anchor}", hint=hint)
         if event.tag is None:
             return False
         hint = "write plain data, or quote text that starts with `!`"
@@ -360,11 +395,14 @@ class _Reader:
     def _key(self, event: Event, path: KeyPath, depth: int) -> str | None:
         """The key's text, or None when it was refused."""
         here = _at(event)
+        if isinstance(event, MappingStartEvent) and (template := _template_on(self.text, here[0])) is not None:
+            self._fault(UNFILLED, (here[0], template.start() + 1), received=template[0][:60], hint=FILL_IN)
+            raise _StopReading
         self._count(here)
         if isinstance(event, ScalarEvent) and event.tag is None and event.anchor is None:
             if event.value == "<<" and event.implicit[0]:
                 self.unreadable.add(path)
-                self._fault("merge keys (`<<`) are not allowed", here, hint="write the entries out")
+                self._fault(_MERGE, here, received="<<", hint="write the entries out")
                 return None
             if not any(forbidden(character) for character in event.value):
                 return event.value
@@ -379,6 +417,12 @@ class _Reader:
         kept, unreadable = dict(self.positions), set(self.unreadable)
         self._node(event, path, depth + 1, None)
         self.positions, self.unreadable = kept, unreadable
+
+
+def _template_on(text: str, line: int) -> re.Match[str] | None:
+    """The first place on a line that another program would fill in."""
+    lines = re.split(r"\r\n|\r|\n", text)
+    return TEMPLATE.search(lines[line - 1]) if line <= len(lines) else None
 
 
 def _at(event: Event) -> tuple[int, int]:

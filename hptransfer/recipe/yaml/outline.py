@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
-from typing import get_args
+from typing import get_args, get_origin
 
 from hptransfer.hyperparameters import NAMES
 from hptransfer.recipe.command_sections import RESULT_FORMS, result_form_of
@@ -68,7 +68,7 @@ def without(data: Plain, paths: Collection[KeyPath], path: KeyPath = ()) -> Plai
         paths: keys that lead to the mappings' entries to leave out.
         path: where `data` itself stands in the recipe.
     """
-    if isinstance(data, list):
+    if isinstance(data, list):  # its entries keep their places
         return [without(value, paths, (*path, index)) for index, value in enumerate(data)]
     if not isinstance(data, dict):
         return data
@@ -84,8 +84,11 @@ def section_at(path: KeyPath, data: Plain) -> type[Section] | None:
         data: the recipe as plain data, whose `kind` decides among variants.
     """
     section: type[Section] | None = Recipe
+    entries: type[Section] | None = None  # of a list or a mapping whose key was the part before
     for depth, part in enumerate(path):
-        if depth == 0 and part in KINDS:
+        if entries is not None:
+            section, entries = entries, None
+        elif depth == 0 and part in KINDS:
             kind = form_of(entry(data, (part,))) if part == "trainer" else entry(data, (part, "kind"))
             section = _section_of_kind(part, kind) if isinstance(kind, str) else None
         elif path[:2] == ("tune", "space"):
@@ -93,8 +96,15 @@ def section_at(path: KeyPath, data: Plain) -> type[Section] | None:
         elif path[: depth + 1] == ("trainer", "results"):
             section = RESULT_FORMS.get(result_form_of(entry(data, ("trainer", "results"))) or "")
         else:
-            section = _child(section, part) if section else None
+            inner = _child(section, part) if section else None
+            several = inner is not None and section is not None and _holds_several(section, part)
+            section, entries = (None, inner) if several else (inner, None)
     return section
+
+
+def _holds_several(section: type[Section], key: str | int) -> bool:
+    """Whether a key holds a list or a mapping of sections."""
+    return get_origin(section.model_fields[str(key)].annotation) in (dict, tuple)
 
 
 def _section_of_kind(name: str, kind: str) -> type[Section] | None:

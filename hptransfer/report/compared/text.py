@@ -6,15 +6,22 @@ from collections.abc import Iterator
 
 from hptransfer.errors import printable
 from hptransfer.linting.compared.recipes import RecipeComparison
+from hptransfer.report.columns import folded, terminal_width
 from hptransfer.report.compared.base import HEADINGS, Compared, counted, loss, step, told, tuned_steps, unasked
 
 
 def render(found: Compared) -> Iterator[str]:
-    """Yields the lines of the report.
+    """Yields the lines of the report, folded at words where they go to a terminal.
 
     Args:
         found: all recipes of two versions.
     """
+    width = terminal_width()
+    for line in _lines(found):
+        yield from folded(line, width, " " * (len(line) - len(line.lstrip()) + 4))
+
+
+def _lines(found: Compared) -> Iterator[str]:
     yield printable(f"{found.base} -> {found.head}")
     for each in found.recipes:
         if each.status != "unchanged":

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 
 from hptransfer.errors import Place, printable
+from hptransfer.report.columns import character_width, columns
 
 WIDTH = 80
 _CUT = "..."
@@ -16,12 +16,13 @@ _WORD = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s,\[\]{}"'#:]+(?::[^\
 _BEFORE = 24
 
 
-def excerpt(place: Place | None, sources: Mapping[str, str]) -> list[str]:
+def excerpt(place: Place | None, sources: Mapping[str, str], width: int = WIDTH) -> list[str]:
     """Two lines, `12 |   width: 60` and the caret; none where the text or the line is not known.
 
     Args:
         place: where the finding stands.
         sources: path of a file -> its text.
+        width: columns that there are.
     """
     if place is None or place.line is None or place.file not in sources:
         return []
@@ -31,18 +32,19 @@ def excerpt(place: Place | None, sources: Mapping[str, str]) -> list[str]:
     number = f"{place.line:>4}"
     line = [_shown(character) for character in lines[place.line - 1]]
     if place.column is None or not 0 < place.column <= len(line) + 1:
-        return [f"{number} | {_fitting(line, WIDTH - len(number) - 3)}".rstrip()]
-    start, room = place.column - 1, WIDTH - len(number) - 3
+        return [f"{number} | {_fitting(line, width - len(number) - 3)}".rstrip()]
+    start, room = place.column - 1, width - len(number) - 3
     marked = _WORD.match(lines[place.line - 1], start)
     length = max(1, len(marked[0].rstrip()) if marked else 1)
-    first = start - _BEFORE if _columns(line) > room and _columns(line[:start]) > _BEFORE else 0
+    before_it = min(_BEFORE, room // 2)
+    first = start - before_it if columns(line) > room and columns(line[:start]) > before_it else 0
     before = (_CUT if first else "") + "".join(line[first:start])
-    while _columns(before) > room - 1:  # wide characters take two columns each
+    while columns(before) > room - 1:  # wide characters take two columns each
         first += 1
         before = _CUT + "".join(line[first:start])
     seen = _fitting([*before, *line[start:]], room)
-    carets = min(max(1, _columns(line[start : start + length])), room - _columns(before))
-    return [f"{number} | {seen}".rstrip(), f"{' ' * len(number)} | {' ' * _columns(before)}{'^' * carets}"]
+    carets = min(max(1, columns(line[start : start + length])), room - columns(before))
+    return [f"{number} | {seen}".rstrip(), f"{' ' * len(number)} | {' ' * columns(before)}{'^' * carets}"]
 
 
 def _shown(character: str) -> str:
@@ -50,23 +52,13 @@ def _shown(character: str) -> str:
     return printable(character) or "?"
 
 
-def _columns(text: Sequence[str]) -> int:
-    return sum(_width(character) for character in text)
-
-
-def _width(character: str) -> int:
-    if unicodedata.combining(character):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
 def _fitting(line: Sequence[str], room: int) -> str:
     """As much of a line as fits, with a mark where it is cut."""
-    if _columns(line) <= room:
+    if columns(line) <= room:
         return "".join(line)
     kept, used = [], 0
     for character in line:
-        used += _width(character)
+        used += character_width(character)
         if used > room - len(_CUT):
             break
         kept.append(character)

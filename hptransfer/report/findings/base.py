@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from hptransfer.errors import Finding, printable
 from hptransfer.registry import Registry
+from hptransfer.report.columns import folded
 
 if TYPE_CHECKING:  # the command line's boundary imports this module, for every command
     from hptransfer.linting.ignores import Excused
@@ -79,22 +80,24 @@ FORMATS: Registry[Callable[[Sequence[Checked]], Iterator[str]]] = Registry(
 )
 
 
-def as_text(finding: Finding, level: str = "error", shown: Sequence[str] = ()) -> str:
+def as_text(finding: Finding, level: str = "error", shown: Sequence[str] = (), width: int | None = None) -> str:
     """The finding as lines: `error[HPT112]: <place>: <rule>`, what was received, and after a blank line the hint.
 
     Args:
         finding: to be printed; nothing in it can steer a terminal or a log.
         level: first word of the first line, "error" or "warning".
         shown: the excerpt of the file, as `excerpt` makes it.
+        width: columns of the terminal, in which text is folded at words; None for lines that stay whole.
     """
     where = f"{printable(str(finding.place))}: " if finding.place else ""
     number = f"[{printable(finding.id)}]" if finding.id else ""
-    lines = [f"{level}{number}: {where}{printable(finding.rule)}", *shown]
+    lines = [*folded(f"{level}{number}: {where}{printable(finding.rule)}", width), *shown]
     if finding.received is not None:
-        lines.append(f"  received: {printable(finding.received)}")
-    lines += [f"  | {printable(line)}" for line in finding.excerpt]
+        lines += folded(f"  received: {printable(finding.received)}", width, "    ")
+    for line in finding.excerpt:
+        lines += folded(f"  | {printable(line)}", width, "  |   ")
     if finding.hint is not None:
-        lines += ["", f"hint: {printable(finding.hint)}"]
+        lines += ["", *folded(f"hint: {printable(finding.hint)}", width)]
     return "\n".join(lines)
 
 

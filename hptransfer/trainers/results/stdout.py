@@ -14,7 +14,7 @@ from hptransfer.recipe.sections import refused
 from hptransfer.trainers.results.base import Lines, Report, Source, number, step_number
 
 _GROUPS = ("value", "step", "flops")
-_EXAMPLE = r"for example 'step (?P<step>\d+) loss (?P<value>\S+)'"
+_EXAMPLE = r"for example `'step (?P<step>\d+) loss (?P<value>\S+)'`"
 
 
 def _pattern(text: str) -> str:

@@ -17,7 +17,7 @@ class WidthSum:
     """The report.
 
     Attributes:
-        sizes: widths, increasing.
+        sizes: the widths that were measured, increasing.
         sum: of the widths, times the factor.
     """
 
