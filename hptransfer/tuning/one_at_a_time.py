@@ -25,6 +25,7 @@ from hptransfer.tuning.line_parts import in_order, line_part, line_seeds, lines_
 from hptransfer.tuning.lines import Lines
 from hptransfer.tuning.search import MOST_RECOMMENDATIONS, Confirmed, Part, Search, search_space
 
+
 class OneAtATime:
     """A search along one axis after the other; see `SearchStrategy`.
 
