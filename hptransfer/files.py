@@ -94,6 +94,17 @@ def abandoned(path: Path) -> list[Path]:
     return sorted(found)
 
 
+def shown_path(path: Path) -> Path:
+    """A path as findings show it: relative where it lies in the current folder, as it is elsewhere.
+
+    Args:
+        path: of a file or a folder, which need not exist; no link is followed.
+    """
+    here = Path.cwd()
+    whole = Path(os.path.abspath(path))
+    return whole.relative_to(here) if path.is_absolute() and whole.is_relative_to(here) else path
+
+
 def _runs(process: int) -> bool:
     """Whether a process of this number runs here; this one is no other."""
     if process in (0, os.getpid()):

@@ -86,15 +86,16 @@ class Carried(Record):
         groups: Mapping[str, Sequence[Trial]] | None = None,
         costs: Mapping[Size, float | None] | None = None,
     ) -> Self:
-        """What is carried.
+        """What is carried, trials by size, values, seed and key, so that the same ones are the same text.
 
         Args:
             identity: of the recipe whose trials they are.
-            trials: with what each was trained for; a key counts once.
+            trials: with what each was trained for, in any order; a key counts once.
             groups: hyperparameter -> trials of its ladder or line, all of them among `trials`.
             costs: FLOPs by size that were asked for.
         """
-        kept = {trial.key: (trial, phase) for trial, phase in trials}
+        known = {trial.key: (trial, phase) for trial, phase in trials}
+        kept = {trial.key: (trial, phase) for trial, phase in sorted(known.values(), key=lambda each: _place(each[0]))}
         values = {key: identifying(trial.hyperparameters) for key, (trial, _) in kept.items()}
         first = next(iter(values.values()), {})
         shared = {
@@ -128,7 +129,7 @@ class Carried(Record):
             rules={label: identity.rules_at(size) for label, size in sorted(shapes.items())},
             values=shared,
             made=tuple(dict(origin) for origin in made),
-            costs=tuple(SizeCost(size=_numbers(size), flops=flops) for size, flops in (costs or {}).items()),
+            costs=tuple(SizeCost(size=_numbers(size), flops=flops) for size, flops in sorted((costs or {}).items())),
             groups={name: tuple(places[each.key] for each in group) for name, group in (groups or {}).items()},
             trials=tuple(lines),
         )
@@ -208,6 +209,11 @@ class CarriedTrials:
             phase: what they were trained for, as the file says it.
         """
         return tuple(trial for trial, each in zip(self.trials, self.phases, strict=True) if each == phase)
+
+
+def _place(trial: Trial) -> tuple[Any, ...]:
+    """Where a trial stands in the file, whenever it was trained."""
+    return trial.size, sorted(identifying(trial.hyperparameters).items()), trial.seed, trial.key
 
 
 def _numbers(size: Size) -> _SizeNumbers:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from hptransfer.checking.design import CheckDesign, Run, extend_grids_at_edges
 from hptransfer.statistics.interval import Interval
@@ -26,6 +27,10 @@ AGREEING_ROUNDS = 2
 DEFAULT_BUDGET = 3
 #: fewest trials per round; fewer would spend more time on looking than on training
 FEWEST_PER_ROUND = 4
+#: what the first round is spent on
+_COARSE = ("the coarse grid",)
+#: why no more trials are spent
+_FIXED, _NOTHING_LEFT = "the grid was fixed beforehand", "no trial is left that would tell more"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
     lattice = Lattice(design.recipe.check.spacing, design.recipe.check.seeds)
     asked = {(trial.size, trial.hyperparameters[design.hyperparameter], trial.seed) for trial in trials}
     report = design.judge(trials)
-    rounds = [_round(trials, len(trials), ("the coarse grid",), report)]
+    rounds = [_round(trials, len(trials), _COARSE, report)]
 
     def allowed(wanted: TrialProposal) -> bool:
         value = design.value(wanted.index)
@@ -114,7 +119,7 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
         ladders = [axis for axis in report.axes if axis.axis != CORNER]
         wanted, words = allocate(ladders, lattice, allowed, most)
         if not wanted:
-            return AdaptiveResult(trials, tuple(rounds), "no trial is left that would tell more")
+            return AdaptiveResult(trials, tuple(rounds), _NOTHING_LEFT)
         requests = [
             design.request(design.size_of(each.axis, each.value), each.index, each.seed)
             for each in dict.fromkeys(wanted[:most])
@@ -126,6 +131,40 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
         rounds.append(_round(trials, len(new), words, report))
 
 
+def judged_again(
+    design: CheckDesign, trials: Sequence[Trial], stated: Sequence[tuple[int, tuple[str, ...]]], ended: str
+) -> AdaptiveResult:
+    """The rounds of a check as its trials have them: each is judged again by the trials that were finished by then.
+
+    Which trials a round asked for is not decided again: near a tie another machine may choose another one.
+
+    Args:
+        design: sizes, grid and seeds of the ladder.
+        trials: of the ladder, in the order in which they were asked for.
+        stated: how many of them were finished after each round, and what the round was spent on.
+        ended: why no more were spent, as it is stated.
+
+    Raises:
+        ValueError: a round has fewer trials than the one before, or more than there are.
+    """
+    if not design.recipe.check.adaptive:
+        return AdaptiveResult(list(trials), (), _FIXED)
+    stated = stated or ((len(trials), _COARSE),)
+    counts = [0, *(count for count, _ in stated[:-1]), len(trials)]
+    for place, (before, count) in enumerate(pairwise(counts)):
+        if count < before or count < 1:
+            raise ValueError(f"`adaptive.rounds[{place}].trials`: {count} after {before}")
+    rounds: list[Round] = []
+    report = design.judge(trials)
+    for (before, count), (_, words) in zip(pairwise(counts), stated, strict=True):
+        then = trials[:count]
+        rounds.append(_round(then, count - before, words, report if count == len(trials) else design.judge(then)))
+    because = _ended(rounds, report, len(trials), most_trials(design))
+    if not because and ended == _NOTHING_LEFT:  # that none was left is a choice of trials again
+        because = _NOTHING_LEFT
+    return AdaptiveResult(list(trials), tuple(rounds), because or "more trials were to be spent")
+
+
 def most_trials(design: CheckDesign) -> int:
     """Trials of an adaptive check in all, at most.
 
@@ -133,6 +172,18 @@ def most_trials(design: CheckDesign) -> int:
         design: sizes, grid and seeds of the ladder.
     """
     return design.recipe.check.max_trials or DEFAULT_BUDGET * len(design.first())
+
+
+def rounds_document(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
+    """What the rounds of each hyperparameter were spent on; those of the first stand by themselves.
+
+    Args:
+        designs: of the ladders, one for each hyperparameter.
+        ladders: what each came to, in the same order.
+    """
+    first, *others = ({"ended": ladder.ended, "rounds": ladder.rounds} for ladder in ladders)
+    names = (design.hyperparameter for design in designs[1:])
+    return first | {"others": dict(zip(names, others, strict=True))}
 
 
 def _round(trials: Sequence[Trial], spent: int, spent_on: tuple[str, ...], report: TransferReport) -> Round:

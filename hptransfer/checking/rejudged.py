@@ -1,7 +1,7 @@
 """What `transfer.json` says, computed again from the trials that it carries: nothing is trained, torch is not needed.
 
-Not computed again are the way to the trials (`adaptive`, but for its end), measurements of diagnostics other than their
-verdicts, and what only a session knows: versions, and FLOPs of the target's run.
+Not computed again are what rounds of an adaptive check asked for (what was known after each is), measurements of
+diagnostics other than their verdicts, and what only a session knows: versions, and FLOPs of the target's run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.carried import CarriedTrials
-from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.artifacts.transfer import AdaptiveRecord, TransferFile
+from hptransfer.checking.adaptive import judged_again, rounds_document
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import facts_of, judged_from_trials, with_limits
 from hptransfer.checking.evaluation import Evaluated
@@ -22,7 +23,7 @@ from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.transfer.axis_facts import facts_of_report
-from hptransfer.transfer.judge import TransferReport, combine_reports
+from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.scope import outlook_of
 from hptransfer.trials.trial import Trial, TrialState
 
@@ -68,7 +69,7 @@ def rejudged(recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[s
         recipe_hash=written.recipe_hash,
         identity=written.identity,
         diagnostics=_diagnostics(written, judged),
-        adaptive=_adaptive(written, reports, ladders),
+        adaptive=_adaptive(written.adaptive, designs, ladders),
         provenance=_provenance(recipe, written, ladders, evaluated) | {"data": data},
         spent=spent_on(read.trials, written.spent.target_flops, short=short),
         target=outlook.scope,
@@ -112,18 +113,16 @@ def _again(name: str, document: Any) -> Any:
 
 
 def _adaptive(
-    written: TransferFile, reports: Sequence[TransferReport], ladders: Sequence[Sequence[Trial]]
-) -> dict[str, Any]:
-    """The rounds as they are written, the last of each hyperparameter as the trials have it."""
-    content = written.adaptive.model_dump(mode="json")
-    for part, report, ladder in zip([content, *content["others"].values()], reports, ladders, strict=False):
-        if part["rounds"]:
-            snapshots = [
-                {"axis": a.axis, "drift": a.drift, "cost": a.cost, "unit": a.unit.name, "verdict": a.verdict}
-                for a in report.axes
-            ]
-            part["rounds"][-1] |= {"trials": len(ladder), "axes": snapshots, "verdict": report.verdict}
-    return content
+    stated: AdaptiveRecord, designs: Sequence[CheckDesign], ladders: Sequence[Sequence[Trial]]
+) -> dict[str, object]:
+    """The rounds of every ladder; a hyperparameter whose rounds are not stated has none to judge again."""
+    of = {designs[0].hyperparameter: stated, **stated.others}
+    found = []
+    for design, ladder in zip(designs, ladders, strict=True):
+        said = of.get(design.hyperparameter, AdaptiveRecord(ended="", rounds=()))
+        rounds = [(each.trials, each.spent_on) for each in said.rounds]
+        found.append(judged_again(design, ladder, rounds, said.ended))
+    return rounds_document(designs, found)
 
 
 def _provenance(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.spent import Spent
 from hptransfer.artifacts.transfer import TransferFile
-from hptransfer.checking.adaptive import AdaptiveResult
+from hptransfer.checking.adaptive import AdaptiveResult, rounds_document
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.evaluation import Evaluated
 from hptransfer.checking.expected import HOLDS, HOLDS_NOT, OPEN, CoordinateOutcome, Expect, Expected
@@ -159,19 +159,12 @@ def evidence_of(
         recipe_hash=session.loaded.hash,
         identity=session.identity.digest,
         diagnostics={part.name: part.document for part in parts if isinstance(part, Diagnosed)},
-        adaptive=_rounds(designs, ladders),
+        adaptive=rounds_document(designs, ladders),
         provenance=_provenance(session, ladders, evaluated),
         spent=spent,
         target=next(part.scope for part in parts if isinstance(part, Outlook)),
         evidence=carried,
     )
-
-
-def _rounds(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveResult]) -> dict[str, object]:
-    """What the rounds of each hyperparameter were spent on; those of the first stand by themselves."""
-    first, *others = ({"ended": ladder.ended, "rounds": ladder.rounds} for ladder in ladders)
-    names = (design.hyperparameter for design in designs[1:])
-    return first | {"others": dict(zip(names, others, strict=True))}
 
 
 def _provenance(session: Session, ladders: Sequence[AdaptiveResult], evaluated: Evaluated) -> dict[str, object]:

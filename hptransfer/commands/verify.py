@@ -37,11 +37,15 @@ def verify_command(
         Path | None,
         typer.Option(metavar="TARGET", help="The target.yaml of --export, where it was moved.", show_default=False),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare even when the evidence was edited, or is of another recipe.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
     """Compare the target's finished run with its prediction, or an exported file with its plan.
 
-    The recipe may also be the file that holds the prediction: a `target.yaml`, or one that `scale` kept beside it.
+    The recipe may also be the file that holds the prediction, a `target.yaml` or one that `scale` kept beside it: that is
+    held to its own sha256 alone. Of a recipe, the evidence beside its target is computed again, as `scale` does.
     With `--export` the framework's own code says what it would train each parameter with.
 
     Returns:
@@ -51,6 +55,7 @@ def verify_command(
     Raises:
         UsageError: there is no prediction, it was edited, the loss cannot be read, or is of another evaluation set; or
             the exported file, or its plan, cannot be read.
+        RefusedError: the evidence beside the prediction was edited, or is of another recipe, other rules, code or data.
         InconclusiveError: the prediction says nothing about the loss.
         MachineError: the framework of an exported file is not installed.
     """
@@ -70,7 +75,7 @@ def verify_command(
     from hptransfer.scaling.verify import verify
     from hptransfer.sizes import size_text
 
-    found = verify(recipe, finished, runs, evaluation=evaluation, any_evaluation=any_evaluation)
+    found = verify(recipe, finished, runs, evaluation=evaluation, any_evaluation=any_evaluation, force=force)
     if as_json:
         print(json.dumps(found.document, indent=2, allow_nan=False))
     else:
@@ -80,6 +85,8 @@ def verify_command(
         where = ", ".join(f"{axis.replace('_', ' ')} {size_text(each)}" for axis, each in sizes)
         print(f"{word}: loss {found.loss:.5g}, predicted {predicted}{f' for {where}' if where else ''}")
         print(f"the prediction is that of {found.path}, registered {written}")
+        if found.objections:
+            print(f"FORCED: the evidence does not stand behind it: {'; '.join(found.objections)}")
         if registered := found.prediction.get("objective", {}).get("evaluation"):
             print(f"the prediction holds for {registered}, and for no other evaluation")
             if found.evaluation is None:

@@ -13,6 +13,7 @@ from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.recomputed import as_objection, edited_results, edited_trials
 from hptransfer.evidence.stale import written_files
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
 from hptransfer.trials.changed_parts import changed_parts
 from hptransfer.trials.identity import Identity
 
@@ -47,7 +48,7 @@ def weigh(loaded: LoadedRecipe, folder: Path, tuned: Tuned, checked: TransferFil
         now: the identity of the recipe's trials by rules, code and data as they are.
     """
     evidence = Evidence(folder, tuned, checked)
-    changed = changes_by_file(evidence, now.shared())
+    changed = changes_by_file(evidence, now.shared(), loaded.recipe)
     found = tuple(contradictions(loaded, evidence, now.digest))
     return Weighed(changed, found, tuple(files_without_trials(evidence)))
 
@@ -71,17 +72,18 @@ def contradictions(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> I
         yield from map(as_objection, found)
 
 
-def changes_by_file(evidence: Evidence, now: Mapping[str, Any]) -> dict[str, list[str]]:
+def changes_by_file(evidence: Evidence, now: Mapping[str, Any], recipe: Recipe) -> dict[str, list[str]]:
     """What changed since each file was written, by its name; nothing of files that carry no trials.
 
     Args:
         evidence: what a run folder holds, as it was read.
         now: what determines its trials now, `Identity.shared`.
+        recipe: the present one.
     """
     found = {}
     for written in written_files(evidence):
         if written.carried is not None:
-            texts = [change.text for change in changed_parts(written.carried.identity, now)]
+            texts = [change.text for change in changed_parts(written.carried.identity, now, recipe)]
             more = [f"and {len(texts) - _MOST_NAMED} more"] if len(texts) > _MOST_NAMED else []
             found[written.path.name] = [*texts[:_MOST_NAMED], *more]
     return found

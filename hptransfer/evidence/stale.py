@@ -124,7 +124,7 @@ def _changes(written: Written, now: Present) -> Iterator[PartChange]:
     before: dict[str, Any] = written.carried.identity
     if now.loaded.recipe.data.kind == _OF_PYTHON and _other_python(written):
         before = _with_data_of(before, now.parts)  # another Python has another text: see `environment`
-    found = changed_parts(before, now.parts)
+    found = changed_parts(before, now.parts, now.loaded.recipe)
     yield from found
     if not found:
         others = [at for at, rules in now.rules_at.items() if written.carried.rules.get(at, rules) != rules]

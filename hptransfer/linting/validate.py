@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from hptransfer.errors import Finding
+from hptransfer.files import shown_path
 from hptransfer.linting.catalogue import explanations
 from hptransfer.linting.ignores import Excused, Ignores
 from hptransfer.linting.levels.base import LEVELS, LevelOutcome, Subject, ValidationOptions
@@ -126,8 +128,10 @@ def validate(reference: str, options: ValidationOptions = ValidationOptions()) -
     Raises:
         UsageError: rules of the user's own cannot be imported, or fail.
     """
+    # findings, and what hints say to paste, are made of these
+    options = replace(options, runs=None if options.runs is None else shown_path(options.runs))
     try:
-        source = read_source(reference)
+        source = read_source(str(shown_path(Path(reference))) if Path(reference).is_absolute() else reference)
     except RecipeUnavailableError as error:
         return Validation(reference, None, error.findings)
     if source.findings:  # of its form and across its keys: what `static` decides first

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.errors import HptransferError, UsageError
 from hptransfer.files import located_faults, write_atomically
-from hptransfer.transfer.prediction import digest, registered
+from hptransfer.transfer.prediction import predicted, registered
 
 
 def as_registered(target: TargetFile, path: Path) -> TargetFile:
@@ -25,7 +25,7 @@ def as_registered(target: TargetFile, path: Path) -> TargetFile:
         return target
     for each in (path, *kept_beside(path)):
         found = _registered_in(each)
-        if found is not None and _content(found) == _content(target.prediction):
+        if found is not None and predicted(found) == predicted(target.prediction):
             return target.model_copy(update={"prediction": found})
     return target
 
@@ -105,8 +105,3 @@ def _registered_in(path: Path) -> dict[str, Any] | None:
         return registered(TargetFile.read(path, missing=lambda: UsageError("the file must be there")).prediction)
     except HptransferError:
         return None
-
-
-def _content(prediction: Mapping[str, Any]) -> str:
-    """The hash of what is predicted, whenever that was registered."""
-    return digest({key: value for key, value in prediction.items() if key != "written"})

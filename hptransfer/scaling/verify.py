@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.engine.durations import with_durations
 from hptransfer.errors import InconclusiveError, UsageError
 from hptransfer.recipe.load import load_recipe
 from hptransfer.recipe.objective import objective_record
@@ -22,6 +23,7 @@ from hptransfer.results_table.cells import ResultTable, cell_text, column_number
 from hptransfer.results_table.column_names import normalized_column_name
 from hptransfer.results_table.columns import infer_loss, infer_seed, infer_step, setting_columns
 from hptransfer.results_table.readers import read_table
+from hptransfer.scaling.evidence_behind import evidence_objections, refuse_comparison
 from hptransfer.scaling.registering import kept_beside
 from hptransfer.sizes import Size
 from hptransfer.storage.run_folder import RunFolder
@@ -43,6 +45,7 @@ class Verification:
         loss: of the finished run, in the objective's unit, as what is minimized; not finite where it diverged.
         inside: whether the loss lies inside the predicted interval; a run that diverged lies outside.
         evaluation: what the loss was measured on, as the user or the file says; None where nobody does.
+        objections: what speaks against the evidence behind the prediction, where the user insisted.
     """
 
     path: Path
@@ -50,12 +53,14 @@ class Verification:
     loss: float
     inside: bool
     evaluation: str | None = None
+    objections: tuple[str, ...] = ()
 
     @property
     def document(self) -> dict[str, Any]:
         """The comparison as JSON-able data."""
         loss = self.loss if math.isfinite(self.loss) else None
-        return {"inside": self.inside, "loss": loss, "evaluation": self.evaluation, "prediction": self.prediction}
+        found = {"inside": self.inside, "loss": loss, "evaluation": self.evaluation, "prediction": self.prediction}
+        return found | ({"forced": list(self.objections)} if self.objections else {})
 
 
 #: what a file of results calls the set that its losses are measured on
@@ -76,7 +81,13 @@ class Finished:
 
 
 def verify(
-    recipe: str, finished: str, runs: Path, *, evaluation: str | None = None, any_evaluation: bool = False
+    recipe: str,
+    finished: str,
+    runs: Path,
+    *,
+    evaluation: str | None = None,
+    any_evaluation: bool = False,
+    force: bool = False,
 ) -> Verification:
     """Compare a finished run of the target with what was predicted.
 
@@ -86,9 +97,11 @@ def verify(
         runs: the folder of run folders.
         evaluation: what the loss was measured on, where the user says it; None: as the file says, or as predicted.
         any_evaluation: compare although the loss was measured on something else.
+        force: compare although the evidence behind the prediction was edited, or is of something else.
 
     Raises:
         UsageError: there is no prediction, it was edited, the loss cannot be read, or is of another evaluation.
+        RefusedError: the evidence beside it was edited, or is of another recipe, other rules, code or data.
         InconclusiveError: the prediction says nothing about the loss.
     """
     path = _target(recipe, runs)
@@ -104,11 +117,14 @@ def verify(
     said = evaluation or found.evaluation
     if said is not None and not any_evaluation:
         _require_same(said, objective.get("evaluation"))
+    objections = () if path == Path(recipe) else _objections(recipe, RunFolder(path.parent))
+    if objections and not force:
+        refuse_comparison(objections, recipe)
     # what is maximized is predicted, as it is compared, with its sign changed
     loss = found.loss * (-1 if objective.get("direction") == "maximize" else 1)
     low, high = prediction["loss"]["low"], prediction["loss"]["high"]
     inside = math.isfinite(loss) and (low is None or low <= loss) and (high is None or loss <= high)
-    return Verification(path, prediction, loss, inside, said)
+    return Verification(path, prediction, loss, inside, said, objections)
 
 
 def _require_same(said: str, registered_set: str | None) -> None:
@@ -215,6 +231,14 @@ def _target(recipe: str, runs: Path) -> Path:
     if named.name.endswith(("target.yaml", "target.yml")) or _is_target(named):
         return named
     return RunFolder(runs / load_recipe(recipe).recipe.name).target
+
+
+def _objections(recipe: str, folder: RunFolder) -> tuple[str, ...]:
+    """What speaks against the evidence in a recipe's run folder."""
+    if not folder.transfer.exists():
+        return ()
+    loaded = with_durations(load_recipe(recipe), cache=folder.readings)
+    return evidence_objections(loaded, folder, recipe)
 
 
 def _is_target(path: Path) -> bool:

@@ -292,6 +292,15 @@ def digest(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def predicted(prediction: Mapping[str, Any]) -> dict[str, Any]:
+    """What a registered prediction says, whenever it was registered.
+
+    Args:
+        prediction: as a target's file holds it, with date and hash.
+    """
+    return {key: value for key, value in prediction.items() if key not in ("written", _HASH)}
+
+
 def registered(document: object) -> dict[str, Any]:
     """The prediction as it was registered.
 

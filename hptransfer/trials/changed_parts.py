@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, Literal
 
 from hptransfer.parameterization.applied_rules import as_text
+from hptransfer.recipe.schema import Recipe
 
 PartKind = Literal["rules", "code", "data", "model", "recipe"]
 _ABSENT = object()
@@ -32,16 +34,18 @@ class PartChange:
     in_recipe: bool = False
 
 
-def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[PartChange]:
+def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe) -> list[PartChange]:
     """Every part that differs; the rules only where the present ones are known.
 
     Args:
         before: what evidence was gathered under.
         now: what holds now; without "rules" where the model was not read.
+        recipe: the present one: says by which keys the base and its duration are written.
     """
     found = [PartChange("rules", text) for text in _leaves("what identifies a trial: version", before, now, "identity")]
-    for name in ("training", "objective", "base"):
+    for name in ("training", "objective"):
         found += [PartChange("recipe", text, in_recipe=True) for text in _leaves(name, before, now, name)]
+    found += [PartChange("recipe", text, in_recipe=True) for text in _base(before, now, recipe)]
     found += [PartChange("model", text, in_recipe=True) for text in _leaves("model", before, now, "model")]
     found += _data(before.get("data"), now.get("data"))
     options = _leaves("parameterization", before, now, "parameterization")
@@ -52,6 +56,56 @@ def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Par
     if "rules" in now:
         found += _rules(before.get("rules", ()), now["rules"])
     return list(dict.fromkeys(found))
+
+
+def _base(before: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
+    """Sizes of the base by the keys that a user writes; its tokens follow from the duration and the batch."""
+    old, new = before.get("base"), now.get("base", {})
+    if not isinstance(old, Mapping) or not all(_is_count(old.get(axis)) for axis in new):
+        yield from _differing("base", old, new)  # no version wrote it
+        return
+    written = {"width": "sizes.base.width", "depth": "sizes.base.depth", "batch_size": "training.batch_size"}
+    for axis, key in written.items():
+        if old.get(axis) != new.get(axis):
+            yield f"{key}: {old[axis]} -> {new[axis]}"
+    if any(old[axis] != new[axis] for axis in ("batch_size", "tokens")):
+        alike = all(_without_content(before.get(part)) == _without_content(now.get(part)) for part in ("model", "data"))
+        yield from _duration(old, new, recipe, alike=alike)
+
+
+def _duration(old: Mapping[str, int], new: Mapping[str, int], recipe: Recipe, *, alike: bool) -> Iterator[str]:
+    """How long the base trains, by the key that says it; nothing where the number of steps is the same.
+
+    Args:
+        old: sizes of the base as they were.
+        new: as they are.
+        recipe: the present one.
+        alike: whether an example has as many predicted positions as before, as far as the sections tell.
+    """
+    training, tokens = recipe.training, f"base.tokens: {old['tokens']} -> {new['tokens']}"
+    if training.steps is not None and alike:
+        # of one batch as many positions are predicted as before, in proportion to its examples
+        steps = Fraction(old["tokens"] * new["batch_size"] * training.steps, new["tokens"] * old["batch_size"])
+        if steps != training.steps:
+            was = str(steps) if steps.denominator == 1 else "another duration"
+            yield f"training.steps: {was} -> {training.steps} ({tokens})"
+    elif old["tokens"] == new["tokens"]:
+        return
+    elif training.steps is not None:
+        yield f"training.steps, or the length of an example ({tokens})"
+    elif training.tokens is not None:
+        yield f"training.tokens: {old['tokens']} -> {new['tokens']}"
+    else:
+        yield f"training.tokens_per_parameter, or the number of parameters ({tokens})"
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _without_content(section: Any) -> Any:
+    """A section of the identity without the digest of the data's content."""
+    return {k: v for k, v in section.items() if k != "fingerprint"} if isinstance(section, Mapping) else section
 
 
 def _data(before: Any, now: Any) -> Iterator[PartChange]:

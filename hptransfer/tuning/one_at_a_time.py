@@ -9,7 +9,6 @@ best learning rate moves with another one is not seen.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from hptransfer.engine.scheduler import OnEvent
@@ -18,15 +17,13 @@ from hptransfer.errors import InconclusiveError
 from hptransfer.recipe.defaults import defaults
 from hptransfer.search.base import Recommendation
 from hptransfer.search.recommendation import recommend
-from hptransfer.search.space import Axis, Space
+from hptransfer.search.space import Axis
 from hptransfer.sizes import Size
 from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Phase, Trial, TrialState
+from hptransfer.tuning.line_parts import in_order, line_part, line_seeds, lines_settings
 from hptransfer.tuning.lines import Lines
 from hptransfer.tuning.search import MOST_RECOMMENDATIONS, Confirmed, Part, Search, search_space
-
-#: searched before all others, because their optimum depends on it most
-_FIRST = "learning_rate"
 
 
 class OneAtATime:
@@ -84,13 +81,12 @@ class OneAtATime:
     @property
     def seeds(self) -> range:
         """Seeds of the search: the first explores, the others are for the values around each optimum."""
-        first = self._recipe.tune.seed
-        return range(first, first + (self._recipe.tune.seeds or 1))
+        return line_seeds(self._recipe)
 
     @property
     def settings(self) -> dict[str, Any]:
         """The search of each line with every argument."""
-        return {"order": "one-at-a-time", "lines": dict(self._settings)}
+        return lines_settings(self._settings)
 
     @property
     def lines(self) -> Mapping[str, Sequence[Trial]]:
@@ -109,18 +105,12 @@ class OneAtATime:
 
         At a tried value the middle of a line is a trial that the first line has run already.
         """
-        first, *others = sorted(self.space, key=lambda axis: axis.name != _FIRST)
-        seeds, share = len(self.seeds), (self._recipe.tune.trials - 1) // len(self.space)
-        yield first, Part(self._line(first), self._recipe.tune.trials - 1 - share * len(others), seeds)
+        first, *others = in_order(self.space)
+        yield first, line_part(self._recipe, self.space, first, {})
         found = self._found.get(first.name)
         held = {} if found is None else {first.name: self._nearest_tried(first, found.values[first.name])}
-        own = defaults(self._recipe.training)
         for axis in others:
-            shared = bool(held) and axis.low <= own[axis.name] <= axis.high
-            yield axis, Part(self._line(axis), share + shared, seeds, held)
-
-    def _line(self, axis: Axis) -> Space:
-        return replace(self.space, axes=(axis,))
+            yield axis, line_part(self._recipe, self.space, axis, held)
 
     def _nearest_tried(self, axis: Axis, value: float) -> float:
         own = {name: at for name, at in defaults(self._recipe.training).items() if name != axis.name}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Tuned
+from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Seeds, Tuned
 from hptransfer.engine.flops import spent_on
 from hptransfer.hyperparameters import identifying
 from hptransfer.recipe.defaults import defaults
@@ -22,8 +22,9 @@ from hptransfer.search.recommendation import recommend
 from hptransfer.search.rounds import advice, expected_power, found_power
 from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial, TrialState
+from hptransfer.tuning.line_parts import in_order, line_part, line_seeds, lines_settings
 from hptransfer.tuning.lines import Lines
-from hptransfer.tuning.search import search_space
+from hptransfer.tuning.search import is_joint, rounds_of, search_space, whole
 from hptransfer.tuning.widening import edge_warning
 
 
@@ -53,7 +54,7 @@ class Outcome:
     @cached_property
     def joined(self) -> Lines | None:
         """The lines, where one axis was searched after the other."""
-        if not self.lines:
+        if is_joint(self.recipe):
             return None
         tolerance = self.recipe.check.criteria.plateau
         found = {}
@@ -81,6 +82,23 @@ class Outcome:
             if all(all(each.hyperparameters[name] == at for name, at in values.items()) for each in self.confirmed):
                 return self.joined.recommendation(values, loss, self.searched)
         return None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The search with every argument that the recipe decides, and Optuna's version here."""
+        if self.joined is None:
+            return rounds_of(self.recipe, whole(self.recipe)).settings
+        first, found = in_order(self.space)[0].name, self.joined.found
+        held = {first: found[first].values[first]} if first in found else {}
+        parts = {axis.name: line_part(self.recipe, self.space, axis, held) for axis in in_order(self.space)}
+        return lines_settings({name: rounds_of(self.recipe, part).settings for name, part in parts.items()})
+
+    @property
+    def seeds(self) -> Seeds:
+        """Seeds of the search, and of its confirmation."""
+        alone = self.joined is None
+        searched = rounds_of(self.recipe, whole(self.recipe)).seeds if alone else line_seeds(self.recipe)
+        return Seeds(search=tuple(searched), confirmation=tuple(trial.seed for trial in self.confirmed))
 
     @property
     def power(self) -> Power:
@@ -198,7 +216,7 @@ def power_of(recipe: Recipe, found: Recommendation | None) -> Power:
 def _fitted(recipe: Recipe) -> tuple[Space, int]:
     """What one fit is over, and its trials: the whole space, or one line of several."""
     space, trials = search_space(recipe), recipe.tune.trials
-    if recipe.tune.order == "joint" or len(space) == 1:
+    if is_joint(recipe):
         return space, trials
     return replace(space, axes=space.axes[:1]), trials // len(space)
 

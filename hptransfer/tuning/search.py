@@ -118,6 +118,28 @@ def search_space(recipe: Recipe) -> Space:
     return Space.of(dict(recipe.tune.space.items()), recipe.check.spacing)
 
 
+def is_joint(recipe: Recipe) -> bool:
+    """Whether all of a recipe's hyperparameters are searched at once, and not one after the other."""
+    return recipe.tune.order == "joint" or len(recipe.tune.space) == 1
+
+
+def whole(recipe: Recipe) -> Part:
+    """The search over all of a recipe's hyperparameters at once."""
+    return Part(search_space(recipe), recipe.tune.trials, recipe.tune.seeds)
+
+
+def rounds_of(recipe: Recipe, part: Part) -> Rounds:
+    """How a part of a recipe's search goes on from what is finished, settings and seeds included.
+
+    Args:
+        recipe: gives the sampler, the first seed and what is tried first.
+        part: the search, over all hyperparameters or along one.
+    """
+    tune = recipe.tune
+    enqueued = [{str(name): values[name] for name in values if name in part.space.names} for values in tune.enqueue]
+    return Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued)
+
+
 class Search:
     """The search over all of a space at once; see `SearchStrategy`.
 
@@ -131,12 +153,10 @@ class Search:
     def __init__(self, session: Session, size: Size, on_event: OnEvent, part: Part | None = None) -> None:
         self._session, self._size, self._on_event = session, size, on_event
         self._recipe = session.loaded.recipe
-        tune = self._recipe.tune
         self._is_whole = part is None
-        part = part or Part(search_space(self._recipe), tune.trials, tune.seeds)
+        part = part or whole(self._recipe)
         self.space, self._fixed = part.space, part.fixed
-        enqueued = [{str(name): values[name] for name in values if name in part.space.names} for values in tune.enqueue]
-        self._rounds = Rounds(part.space, part.trials, tune.seed, part.seeds, tune.sampler, enqueued)
+        self._rounds = rounds_of(self._recipe, part)
 
     @property
     def seeds(self) -> range:

@@ -15,7 +15,7 @@ from hptransfer.sizes import Size
 from hptransfer.trials.trial import Phase, Trial
 from hptransfer.tuning.one_at_a_time import OneAtATime
 from hptransfer.tuning.outcome import Outcome, power_of, warning_of
-from hptransfer.tuning.search import Confirmed, Search, SearchStrategy
+from hptransfer.tuning.search import Confirmed, Search, SearchStrategy, is_joint
 
 
 def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
@@ -34,9 +34,8 @@ def tune(session: Session, on_event: OnEvent = lambda event: None) -> Tuned:
     """
     recipe = session.loaded.recipe
     size = recipe.proxy_size
-    is_joint = recipe.tune.order == "joint" or len(recipe.tune.space) == 1
     session.rehearse()
-    strategy: SearchStrategy = (Search if is_joint else OneAtATime)(session, size, on_event)
+    strategy: SearchStrategy = (Search if is_joint(recipe) else OneAtATime)(session, size, on_event)
     searched = strategy.run()
     return _tuned(session, size, strategy, searched, strategy.confirm(searched))
 

@@ -119,3 +119,30 @@ def test_whether_trials_are_reused(kept: Kept) -> None:
     assert hints() == {"all trials are trained again, because no study.db lies in a b/kept/mup-adamw"}
     kept.file("study.db").touch()
     assert hints() == {"finished trials that still fit are reused"}
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_findings_show_paths_in_the_current_folder(kept: Kept, absolute: bool) -> None:
+    """Places, texts and hints are the same however recipe and `--runs` were given; elsewhere they are whole."""
+    _stale(kept)
+    recipe, runs = kept.recipe, kept.root / "kept"
+    if absolute:
+        recipe, runs = recipe.absolute(), runs.absolute()
+    errors = validate(str(recipe), ValidationOptions(("static", "evidence"), runs=runs)).errors
+
+    assert [each.place and each.place.file for each in errors] == [
+        f"a b/kept/mup-adamw/{name}" for name in ("tuned.yaml", "transfer.json")
+    ]
+    assert str(Path.cwd()) not in str(errors)
+
+
+def test_paths_elsewhere_are_whole(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The negative control: seen from a folder beside it, nothing is cut off."""
+    _stale(kept)
+    recipe, runs = kept.recipe.absolute(), (kept.root / "kept").absolute()
+    elsewhere = Path("elsewhere").absolute()
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    errors = validate(str(recipe), ValidationOptions(("static", "evidence"), runs=runs)).errors
+
+    assert {each.place and str(Path(each.place.file).parent) for each in errors} == {str(runs / "mup-adamw")}

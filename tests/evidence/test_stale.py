@@ -68,7 +68,15 @@ def test_changed_data_are_named(tmp_path: Path) -> None:
 
 CHANGES = {
     "training": ("learning_rate: 0.01", "learning_rate: 0.01, clip: 0.5", "training.clip: as by default -> 0.5"),
-    "base": ("batch_size: 16", "batch_size: 32", "base.batch_size: 16 -> 32"),
+    "a batch": ("batch_size: 16", "batch_size: 32", ": training.batch_size: 16 -> 32\n"),
+    "the duration": ("steps: 60", "steps: 120", "training.steps: 60 -> 120 (base.tokens: 960 -> 1920)"),
+    "the other way to say it": ("steps: 60", "tokens: 1600", "training.tokens: 960 -> 1600"),
+    "both": (
+        "steps: 60, batch_size: 16",
+        "steps: 30, batch_size: 32",
+        "training.batch_size: 16 -> 32; training.steps: 60 -> 30 (base.tokens: 960 -> 960)",
+    ),
+    "the base": ("base: {width: 16", "base: {width: 32", "sizes.base.width: 16 -> 32"),
     "the check": ("octaves: 2", "octaves: 2.5", "what changed is not known without recipe.json"),
 }
 

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner, Result
 
 import hptransfer
+from hptransfer.cli.app import app
 from hptransfer.commands.scale import scale_command
 from hptransfer.errors import RefusedError
 from tests.support.kept_evidence import Kept
@@ -139,3 +141,37 @@ def test_the_level_needs_no_search_library(tmp_path: Path) -> None:
         "assert not v.errors, v.errors; assert 'optuna' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def _verify(kept: Kept, *options: str, recipe: Path | None = None) -> Result:
+    arguments = ["verify", str(recipe or kept.recipe), "0.9", "--runs", str(kept.root / "kept"), *options]
+    return CliRunner().invoke(app, arguments)
+
+
+def test_verify_refuses_what_was_edited(tmp_path: Path) -> None:
+    """As `scale` does, by file and field; forced, the comparison says so, and a prediction by its path is not asked."""
+    kept = Kept(tmp_path, "muon-gpt")
+    held = _verify(kept)
+    assert held.exit_code == 0, held.output
+    assert held.stdout.startswith("INSIDE: ")
+    assert "FORCED" not in held.stdout
+
+    kept.edit("transfer.json", lambda content: content["axes"][0]["cost"].update(estimate=7.0))
+    refused, forced = _verify(kept), _verify(kept, "--force")
+    assert isinstance(refused.exception, RefusedError)
+    said = str(refused.exception)
+    assert "transfer.json" in said
+    assert "axes[0].cost.estimate 7.0, computed again" in said
+    assert forced.exit_code == 0, forced.output
+    assert "axes[0].cost.estimate 7.0" in forced.stdout.partition("FORCED")[2]
+    assert "FORCED" not in _verify(kept, recipe=kept.file("target.yaml")).stdout
+
+
+def test_verify_refuses_what_is_stale(tmp_path: Path) -> None:
+    """The recipe trains longer than what was checked."""
+    kept = Kept(tmp_path, "muon-gpt")
+    kept.recipe.write_text(kept.recipe.read_text().replace("steps: 12", "steps: 24"))
+    refused = _verify(kept)
+
+    assert isinstance(refused.exception, RefusedError)
+    assert "transfer was checked with another version of the recipe" in str(refused.exception)

@@ -21,6 +21,8 @@ from hptransfer.linting.validate import Validation, validate
 KEPT = Path(__file__).parents[1] / "data" / "evidence"
 #: one of them is checked with a rule of its own, one each with another's
 RECIPES = ("completep-gpt", "mup-adamw", "mup-sgd", "spectral-adamw", "standard-adamw")
+#: hyperparameters searched one by one and together, a check in rounds, Muon, and a check over depth
+SEARCHES = ("one-at-a-time", "joint-adaptive", "muon-gpt", "completep-depth")
 
 
 class Kept:
@@ -40,10 +42,10 @@ class Kept:
     def edit(self, name: str, change: Callable[[Any], object]) -> None:
         """Changes the content of a file; header and layout are lost."""
         path = self.file(name)
-        loads, dumps = (json.loads, json.dumps) if name.endswith(".json") else (yaml.safe_load, yaml.safe_dump)
-        content = loads(path.read_text())
+        is_json = name.endswith(".json")
+        content = (json.loads if is_json else yaml.safe_load)(path.read_text())
         change(content)
-        path.write_text(dumps(content))
+        path.write_text(json.dumps(content) if is_json else yaml.safe_dump(content, sort_keys=False))
 
     def without_trials(self, name: str) -> None:
         """Takes the trials out of a file, and what it says of how many they are."""

@@ -9,7 +9,7 @@ from hptransfer.artifacts.compared import differences
 from hptransfer.artifacts.coordinate import CoordinateRecord, headline
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.target import TargetFile
-from hptransfer.errors import Finding, Place
+from hptransfer.errors import Finding, Place, UsageError
 from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.objections import contradictions
 from hptransfer.evidence.repair import again
@@ -17,11 +17,13 @@ from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.scaling.ahead import look_ahead
 from hptransfer.scaling.objections import objections_to
 from hptransfer.scaling.target import build_target
+from hptransfer.transfer.prediction import predicted, registered
 from hptransfer.verdict import Verdict
 
-#: sections that say when and with what the file was written, or that may only be registered once
+#: sections that say when and with what the file was written, or of which a part is compared
 _NOT_COMPARED = ("notes", "prediction", "provenance", "verdict")
 _MOST_NAMED = 4
+_AS_REGISTERED = "take the file as `scale` wrote it: `git log -p` shows who changed it"
 
 
 def other_target(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> Iterator[Finding]:
@@ -52,7 +54,20 @@ def other_target(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> Ite
         more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
         received = f"{'; '.join(map(str, found[:_MOST_NAMED]))}{more}"
         yield Finding(rule, received, hint, place, "evidence/other-target")
+    yield from _other_digest(target, place, hint)
     yield from _forced(target, against, place, hint)
+
+
+def _other_digest(target: TargetFile, place: Place, hint: str) -> Iterator[Finding]:
+    """A prediction whose date or content is not that of its sha256; what is predicted was compared before."""
+    if target.prediction is None:
+        return
+    try:
+        registered(target.prediction)
+    except UsageError as error:
+        found = error.findings[0]
+        received = f"prediction: {found.received}"
+        yield Finding(found.rule, received, f"{_AS_REGISTERED}, or {hint}", place, "evidence/other-target")
 
 
 def _forced(target: TargetFile, against: list[str], place: Place, hint: str) -> Iterator[Finding]:
@@ -113,4 +128,5 @@ def _compared(target: TargetFile) -> Mapping[str, Any]:
     content = to_document(target.document)
     verdict = {name: content["verdict"][name] for name in ("verdict", "sentence", "axes", "coordinate")}
     kept = {name: value for name, value in content.items() if name not in _NOT_COMPARED}
-    return kept | {"verdict": verdict, "tuned_with": content["provenance"]["tuned_with"]}
+    prediction = content["prediction"] and predicted(content["prediction"])
+    return kept | {"verdict": verdict, "tuned_with": content["provenance"]["tuned_with"], "prediction": prediction}
