@@ -15,24 +15,4 @@ rules       the rules as text, as a page and for programs
 tracking    `session_of(options)`: a session whose trials and results go to the user's trackers too
 """
 
-__all__ = [
-    "check",
-    "compared",
-    "coordinates",
-    "cost",
-    "exported",
-    "findings",
-    "forecast",
-    "plan_diff",
-    "plan_table",
-    "prediction",
-    "results",
-    "results_terminal",
-    "rules",
-    "scaled",
-    "status",
-    "summary",
-    "terminal",
-    "tracking",
-    "tune",
-]
+__all__ = ["check", "compared", "coordinates", "cost", "exported", "findings", "forecast", "plan_diff", "plan_table", "results", "results_terminal", "rules", "scaled", "status", "summary", "terminal", "tracking", "tune", "verified"]
