@@ -44,7 +44,7 @@ def verify_command(
 ) -> int:
     """Compare the target's finished run with its prediction, or an exported file with its plan.
 
-    The recipe may also be a file with a prediction, a `target.yaml` or one kept beside it: its sha256 alone is compared.
+    The recipe may also be a file with a prediction, `target.yaml` or one kept beside it: its sha256 alone is compared.
     Of a recipe, the evidence beside its target is computed again, as `scale` does.
     With `--export` the framework's own code says what it would train each parameter with.
 

@@ -15,4 +15,24 @@ rules       the rules as text, as a page and for programs
 tracking    `session_of(options)`: a session whose trials and results go to the user's trackers too
 """
 
-__all__ = ["check", "compared", "coordinates", "cost", "exported", "findings", "forecast", "plan_diff", "plan_table", "results", "results_terminal", "rules", "scaled", "status", "summary", "terminal", "tracking", "tune", "verified"]
+__all__ = [
+    "check",
+    "compared",
+    "coordinates",
+    "cost",
+    "exported",
+    "findings",
+    "forecast",
+    "plan_diff",
+    "plan_table",
+    "results",
+    "results_terminal",
+    "rules",
+    "scaled",
+    "status",
+    "summary",
+    "terminal",
+    "tracking",
+    "tune",
+    "verified",
+]
