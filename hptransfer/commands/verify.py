@@ -44,8 +44,8 @@ def verify_command(
 ) -> int:
     """Compare the target's finished run with its prediction, or an exported file with its plan.
 
-    The recipe may also be the file that holds the prediction, a `target.yaml` or one that `scale` kept beside it: that is
-    held to its own sha256 alone. Of a recipe, the evidence beside its target is computed again, as `scale` does.
+    The recipe may also be a file with a prediction, `target.yaml` or one kept beside it: its sha256 alone is compared.
+    Of a recipe, the evidence beside its target is computed again, as `scale` does.
     With `--export` the framework's own code says what it would train each parameter with.
 
     Returns:
@@ -71,26 +71,14 @@ def verify_command(
         )
     if plan is not None:
         raise UsageError("`--plan` goes with `--export FILE`", received=f"--plan {plan}")
-    from hptransfer.report.prediction import describe_ends
+    from hptransfer.report.verified import describe_comparison
     from hptransfer.scaling.verify import verify
-    from hptransfer.sizes import size_text
 
     found = verify(recipe, finished, runs, evaluation=evaluation, any_evaluation=any_evaluation, force=force)
     if as_json:
         print(json.dumps(found.document, indent=2, allow_nan=False))
     else:
-        predicted, written = describe_ends(found.prediction["loss"]), found.prediction["written"]
-        word = "INSIDE" if found.inside else "OUTSIDE"
-        sizes = found.prediction["target"].items()
-        where = ", ".join(f"{axis.replace('_', ' ')} {size_text(each)}" for axis, each in sizes)
-        print(f"{word}: loss {found.loss:.5g}, predicted {predicted}{f' for {where}' if where else ''}")
-        print(f"the prediction is that of {found.path}, registered {written}")
-        if found.objections:
-            print(f"FORCED: the evidence does not stand behind it: {'; '.join(found.objections)}")
-        if registered := found.prediction.get("objective", {}).get("evaluation"):
-            print(f"the prediction holds for {registered}, and for no other evaluation")
-            if found.evaluation is None:
-                print("the loss is taken to be measured there: say `--evaluation NAME` to have that compared")
+        print(describe_comparison(found))
     return 0 if found.inside else 1
 
 

@@ -78,7 +78,7 @@ def changes_by_file(evidence: Evidence, now: Mapping[str, Any], recipe: Recipe) 
     Args:
         evidence: what a run folder holds, as it was read.
         now: what determines its trials now, `Identity.shared`.
-        recipe: the present one.
+        recipe: the one that says now by which keys sizes are written.
     """
     found = {}
     for written in written_files(evidence):

@@ -26,7 +26,6 @@ __all__ = [
     "forecast",
     "plan_diff",
     "plan_table",
-    "prediction",
     "results",
     "results_terminal",
     "rules",
@@ -36,4 +35,5 @@ __all__ = [
     "terminal",
     "tracking",
     "tune",
+    "verified",
 ]

@@ -19,7 +19,7 @@ def evidence_objections(loaded: LoadedRecipe, folder: RunFolder, name: str) -> t
 
     Args:
         loaded: the recipe, with the durations of its sizes.
-        folder: its run folder.
+        folder: its run folder, in which the files lie.
         name: what the user called the recipe, for hints.
 
     Returns:

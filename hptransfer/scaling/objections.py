@@ -58,7 +58,7 @@ def outdated(
         tuned: the content of `tuned.yaml`.
         checked: the content of `transfer.json`.
         identity: sha256 (hex) of the rules, code and data that hold now.
-        changed: as of `objections_to`.
+        changed: file -> what changed since it was written, as of `objections_to`.
     """
     yield from _tuned_otherwise(loaded, tuned, identity, changed)
     yield from _checked_otherwise(loaded, checked, identity, changed)

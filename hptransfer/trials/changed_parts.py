@@ -77,9 +77,9 @@ def _duration(old: Mapping[str, int], new: Mapping[str, int], recipe: Recipe, *,
     """How long the base trains, by the key that says it; nothing where the number of steps is the same.
 
     Args:
-        old: sizes of the base as they were.
-        new: as they are.
-        recipe: the present one.
+        old: sizes of the base as the evidence has them.
+        new: sizes of the base as they are now.
+        recipe: the present one, which says how long is trained.
         alike: whether an example has as many predicted positions as before, as far as the sections tell.
     """
     training, tokens = recipe.training, f"base.tokens: {old['tokens']} -> {new['tokens']}"
