@@ -15,10 +15,12 @@ import json
 import os
 import re
 import resource
+import select
 import selectors
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -224,11 +226,24 @@ def answer() -> None:
     channel = int(sys.argv[1])
     os.set_inheritable(channel, False)
     _limit(Limits(**json.loads(sys.argv[2])))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it made is removed on its way out
+    threading.Thread(target=_end_with_the_asker, args=(channel,), daemon=True).start()
     asked = json.load(sys.stdin)
     module, _, name = asked["task"].partition(":")
     said = getattr(import_module(module), name)(asked["request"])
     with open(channel, "w", encoding="utf-8") as stream:
         json.dump({"answer": said}, stream)
+
+
+def _end_with_the_asker(channel: int) -> None:
+    """Waits until nobody can read the answer any more, as after a kill -9 of whoever asked, and ends the group."""
+    waiting = select.poll()
+    waiting.register(channel, 0)  # of a pipe without readers an error is told, whatever is asked for
+    while not waiting.poll():
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_PATIENCE)
+    os.killpg(0, signal.SIGKILL)
 
 
 def _limit(limits: Limits) -> None:

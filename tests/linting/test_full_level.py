@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,7 +19,9 @@ from hptransfer.linting.levels import full
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
 from hptransfer.recipe.load import load_recipe
+from tests.support.command_line import ROOT
 from tests.support.ladder import recipe_text
+from tests.support.processes import until, wait_until_dead
 from tests.support.recipe_texts import MLP
 from tests.support.sessions import check_and_save, recipe_session, tune_and_write
 
@@ -26,14 +33,14 @@ def _ladder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(full, "run_trusted", lambda function, payload, limits: answered(**payload))
 
 
-def answered(path: str, **options: Any) -> dict[str, Any]:
-    """What the process answers, once per recipe."""
+def answered(path: str, runs: str = "", **options: Any) -> dict[str, Any]:
+    """What the process answers, once per recipe; it works in a folder of its own."""
     return _answered(Path(path).read_text(), path, tuple(sorted(options.items())))
 
 
 @cache
 def _answered(text: str, path: str, options: tuple[tuple[str, Any], ...]) -> dict[str, Any]:
-    return full.confined({"path": path, **dict(options)})
+    return full.confined({"path": path, "runs": tempfile.mkdtemp(), **dict(options)})
 
 
 def again(tmp_path: Path, landscape: dict[str, Any], expect: str = "", **options: Any) -> LevelOutcome:
@@ -80,7 +87,9 @@ def test_a_budget_that_ends_is_no_answer(
     """Exit status 3, and the recipe is not called valid."""
     found = again(tmp_path, {"drift": 0.0}, max_trials=5)
     assert found.errors == ()
-    assert len(found.open) == 1
+    (open_,) = found.open
+    assert "trained anew" in (open_.hint or "")
+    assert "continues" not in (open_.hint or "")
 
     said = {"refused": "budget", "rule": "the budget must suffice", "received": "5 trials", "hint": None}
     monkeypatch.setattr(full, "run_trusted", lambda function, payload, limits: said)
@@ -119,3 +128,25 @@ def test_a_command_waits_for_trust(tmp_path: Path) -> None:
     assert found.undecided == (
         "whether it gives what it expects when it is run again: its command runs with `--trust` only",
     )
+
+
+@pytest.mark.parametrize("ended_by", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
+def test_whoever_ends_it_ends_all_of_it(tmp_path: Path, ended_by: signal.Signals) -> None:
+    """After a kill -9 of `validate` nothing trains on for nobody, and no folder stays."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    (tmp_path / "small.yaml").write_text(MLP)
+    command = [sys.executable, "-P", "-m", "hptransfer", "validate", "small.yaml", "--level", "full"]
+    environment = os.environ | {"TMPDIR": str(temporary), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    asker = subprocess.Popen(
+        command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
+    )
+    until(lambda: any(temporary.glob("*/*/study.db")), asker)
+    (confined,) = Path(f"/proc/{asker.pid}/task/{asker.pid}/children").read_text().split()
+    trained = [int(pid) for pid in Path(f"/proc/{confined}/task/{confined}/children").read_text().split()]
+    asker.send_signal(ended_by)
+    asker.wait()
+
+    wait_until_dead(int(confined), *trained)
+    assert list(temporary.glob("hptransfer-full-*")) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.yaml", "temporary"]

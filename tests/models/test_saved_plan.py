@@ -113,3 +113,21 @@ def test_other_files(tmp_path: Path) -> None:
     planned().save(tmp_path / "target.yaml")
     with pytest.raises(UsageError, match="made, not read"):
         hptransfer.load_plan(tmp_path / "target.yaml").save(tmp_path / "again.yaml")
+
+
+def test_a_plan_that_was_read_clips_as_the_plan_does(tmp_path: Path) -> None:
+    """Norm and gradients after `clip_grad_norm_` are the same from the file (findings, section 4: it was refused)."""
+    plan = planned()
+    plan.save(tmp_path / "target.yaml")
+    found = []
+    for each in (plan, hptransfer.load_plan(tmp_path / "target.yaml")):
+        torch.manual_seed(5)
+        module = build(64, 4)
+        for parameter in module.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        norm = each.clip_grad_norm_(module, 1e-3)
+        found.append((norm, [parameter.grad for parameter in module.parameters()]))
+
+    assert found[0][0] > 1e-3
+    assert found[1][0] == found[0][0]
+    torch.testing.assert_close(found[1][1], found[0][1], rtol=0, atol=0)

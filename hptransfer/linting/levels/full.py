@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
@@ -14,7 +15,7 @@ from hptransfer.checking.check import check
 from hptransfer.checking.expected import Expected
 from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import PROCESSORS, BudgetOptions
-from hptransfer.errors import Finding, HptransferError, Place, UsageError, printable
+from hptransfer.errors import BudgetError, Finding, HptransferError, Place, UsageError, printable
 from hptransfer.evidence.repair import command
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
 from hptransfer.linting.levels._trusted import UNTIMED, run_trusted
@@ -50,8 +51,11 @@ class Full:
             "max_flops": options.max_flops,
             "entry": ENTRY,
         }
-        # the recipe's budget limits it: no time is right for every recipe
-        answer = run_trusted(f"{__name__}:confined", payload, UNTIMED)
+        # the process that trains may be ended at any time, so what it leaves is removed here; and by itself, should
+        # this one be killed
+        with tempfile.TemporaryDirectory(prefix="hptransfer-full-", ignore_cleanup_errors=True) as runs:
+            # the recipe's budget limits it: no time is right for every recipe
+            answer = run_trusted(f"{__name__}:confined", {**payload, "runs": runs}, UNTIMED)
         return outcome_of(answer, subject, "full/no-answer", lambda said: _read(said, subject))
 
 
@@ -62,22 +66,26 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
     """The recipe tuned and checked in a folder that does not stay.
 
     Args:
-        payload: "path" of the recipe, "max_trials" and "max_flops" or null, and "entry", what workers run.
+        payload: "path" of the recipe, "max_trials" and "max_flops" or null, "entry", what workers run, and "runs", an
+            empty folder that is removed.
 
     Returns:
         "tuned" values, "verdict", "sentence", "status" as `check` ends, "expected" entries of `Expectation`, "spent".
     """
     options = BudgetOptions(max_trials=payload["max_trials"], max_flops=payload["max_flops"])
     try:
-        with (
-            tempfile.TemporaryDirectory(prefix="hptransfer-full-") as runs,
-            open_session(payload["path"], Path(runs), PROCESSORS, options=options, entry=payload["entry"]) as session,
-        ):
+        with open_session(
+            payload["path"], Path(payload["runs"]), PROCESSORS, options=options, entry=payload["entry"]
+        ) as session:
             tuned = tune(session)
             tuned.write(session.folder.tuned)
             result = check(session, payload["path"])
+    except BudgetError as error:
+        return refused(error) | {"hint": _ANEW}
     except HptransferError as error:
         return refused(error)
+    finally:
+        shutil.rmtree(payload["runs"], ignore_errors=True)
     expected = next((part.each for part in result.parts if isinstance(part, Expected)), ())
     evidence = result.evidence
     return {
@@ -115,6 +123,11 @@ def _read(said: Mapping[str, Any], subject: Subject) -> LevelOutcome:
     return LevelOutcome(errors=tuple(errors), open=tuple(open_), notes=(found, *lines, *notes))
 
 
+#: what a budget that ends advises elsewhere, to run the same command again, continues nothing here
+_ANEW = (
+    "raise the limit (`budget` in the recipe, or --max-trials, --max-flops), and all trials are trained anew: this "
+    "level keeps none"
+)
 _LOOK = "look for what changed since it was written, or write what is found now"
 
 
