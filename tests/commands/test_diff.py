@@ -251,6 +251,17 @@ def test_a_recipe_with_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert recipe["regressions"][0] == "verdict TRANSFERS -> none, because the recipe has errors"
 
 
+@pytest.mark.parametrize("text", ["name: small\n", "", MLP + "#" * 70_000], ids=["a key alone", "empty", "too long"])
+def test_a_recipe_does_not_hide(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that was a recipe and looks like none any more is a recipe with errors, and not one that was removed."""
+    with_evidence(version("a", {"r.yaml": MLP}))
+    version("b", {"r.yaml": text})
+
+    (recipe,) = found(capsys, "a", "b", status=1)
+    assert recipe["head"]["errors"]
+    assert recipe["regressions"][0] == "verdict TRANSFERS -> none, because the recipe has errors"
+
+
 # verdicts
 
 
@@ -367,6 +378,8 @@ def test_revisions(repository: Path, monkeypatch: pytest.MonkeyPatch, capsys: py
     assert first["base"]["evidence"]["verdict"] == "TRANSFERS"
     assert first["plan"]["groups"]
     assert [each["path"] for each in found(capsys, "base", ".", ["recipes"])] == ["recipes/s.yaml"]
+    assert found(capsys, "base", "r.yaml", status=1) == [first]
+    assert found(capsys, "recipes/s.yaml", "base") == [second]
     git("commit", "-q", "-a", "-m", "b", folder=repository)
     assert found(capsys, "base", "head", status=1) == found(capsys, "base", ".", status=1)
     monkeypatch.chdir(repository / "recipes")

@@ -101,13 +101,16 @@ def own_sarif(by_json: Any) -> Any:
     return by_json.Draft7Validator(schema)
 
 
+#: what stands in a property's place, each of another type or out of range
+OTHERS: tuple[Any, ...] = (None, 0, -1, "", [], {}, True, "an unknown word")
+
+
 def damaged(value: Any) -> Iterator[Any]:
     """The value with one thing changed, in every place: a property lost, added or of another type, an item doubled."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield {other: each for other, each in value.items() if other != key}
-            for each in (None, 0, -1, "", [], {}, True, "an unknown word"):
-                yield {**value, key: each}
+            yield from ({**value, key: other} for other in OTHERS)
             for each in damaged(inner):
                 yield {**value, key: each}
         yield {**value, "unknown": 1}

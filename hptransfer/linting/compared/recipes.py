@@ -13,6 +13,7 @@ from hptransfer.linting.compared.plans import PlanChange, PlannedVersion, compar
 from hptransfer.linting.compared.trees import FileTree
 from hptransfer.recipe.changes import Change, changes
 from hptransfer.recipe.load import LoadedRecipe, parse_recipe
+from hptransfer.recipe.yaml.gate import MAX_BYTES
 
 _UNTRUSTED = "code that a recipe names runs with `--trust` only"
 #: sections on which a plan depends
@@ -103,14 +104,22 @@ def compare(base: FileTree, head: FileTree, *, trust: bool = False) -> tuple[Rec
         head: files of the later version.
         trust: whether code that recipes name may run, in a process of its own.
     """
-    earlier = {path: _version(base, path) for path in sorted(base.recipes)}
-    later = {path: _version(head, path) for path in sorted(head.recipes)}
+    earlier, later = _versions(base, head), _versions(head, base)
     return tuple(_compared(*pair, base, head, trust=trust) for pair in _pairs(base, head, earlier, later))
 
 
-def _version(tree: FileTree, path: str) -> Version:
+def _versions(tree: FileTree, beside: FileTree) -> dict[str, Version]:
+    """Recipes by path, and files that are recipes in the other version, so that none can hide by a fault."""
+    found: dict[str, bytes | None] = dict(tree.recipes)
+    if not tree.single:
+        found |= {path: content for path, content in tree.other.items() if path in beside.recipes}
+    return {path: _version(tree, path, found[path]) for path in sorted(found)}
+
+
+def _version(tree: FileTree, path: str, content: bytes | None) -> Version:
     try:
-        loaded = parse_recipe(tree.recipes[path], Path(path))
+        # one byte more than a recipe may have says that it is too long
+        loaded = parse_recipe(b" " * (MAX_BYTES + 1) if content is None else content, Path(path))
     except RecipeError as error:
         return Version(path, None, error.findings, NONE)
     return Version(path, loaded, (), evidence_of(tree, path, loaded))
@@ -121,6 +130,15 @@ def _pairs(
 ) -> Iterator[tuple[Version | None, Version | None]]:
     if base.single and head.single:  # whatever they are called
         yield next(iter(earlier.values())), next(iter(later.values()))
+        return
+    if base.single or head.single:  # the others of a revision or a folder are not asked about
+        (path, version), others = (
+            next(iter((earlier if base.single else later).items())),
+            later if base.single else earlier,
+        )
+        named = next((each for each in others.values() if _name(each) == _name(version) is not None), None)
+        other = others.get(path, named)
+        yield (version, other) if base.single else (other, version)
         return
     moved: dict[str, str] = {}
     gone = {_name(version): path for path, version in earlier.items() if path not in later}

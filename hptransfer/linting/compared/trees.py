@@ -7,8 +7,8 @@ import os
 import re
 import shlex
 import stat
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hptransfer.errors import UsageError
@@ -41,6 +41,7 @@ class FileTree:
         recipes: path relative to its folder, with `/` -> content.
         evidence: the same for files of run folders.
         folder: where it lies on disk; None for a revision, whose code is nowhere.
+        other: YAML that does not look like a recipe -> content; None where it is too long for one.
         single: whether the user named one file.
     """
 
@@ -48,6 +49,7 @@ class FileTree:
     recipes: Mapping[str, bytes]
     evidence: Mapping[str, bytes]
     folder: Path | None
+    other: Mapping[str, bytes | None] = field(default_factory=dict)
     single: bool = False
 
     def beside(self, path: str, name: str, file: str) -> tuple[str, bytes] | None:
@@ -122,13 +124,14 @@ def _of_revision(label: str, commit: str, paths: Sequence[str], here: Path) -> F
     every = {blob.path: blob for blob in listed(commit, here)}
     wanted = _bounded({path: blob.size for path, blob in every.items()}, paths, label)
     read = contents([every[path] for path in wanted], here)
-    return FileTree(label, *_sorted_out(read, paths), None)
+    return _sorted_out(label, None, every, read, paths)
 
 
 def _of_folder(label: str, folder: Path, paths: Sequence[str]) -> FileTree:
-    wanted = _bounded(dict(_walked(folder, label)), paths, label)
+    every = dict(_walked(folder, label))
+    wanted = _bounded(every, paths, label)
     read = {path: content for path in wanted if (content := _content(folder / path)) is not None}
-    return FileTree(label, *_sorted_out(read, paths), folder.absolute())
+    return _sorted_out(label, folder.absolute(), every, read, paths)
 
 
 def _of_file(label: str, file: Path, here: Path) -> FileTree:
@@ -214,11 +217,15 @@ def _may_be_recipe(path: str, paths: Sequence[str]) -> bool:
     return inside and not hidden and "runs" not in parts[:-1] and path.endswith((".yaml", ".yml"))
 
 
-def _sorted_out(read: Mapping[str, bytes], paths: Sequence[str]) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Recipes, which may have errors, and evidence; other YAML is neither."""
+def _sorted_out(
+    label: str, folder: Path | None, every: Iterable[str], read: Mapping[str, bytes], paths: Sequence[str]
+) -> FileTree:
+    """Recipes, which may have errors, evidence, and other YAML, which the other version may have as a recipe."""
+    candidates = {path: read.get(path) for path in every if _may_be_recipe(path, paths)}
     recipes = {
         path: content
-        for path, content in read.items()
-        if _may_be_recipe(path, paths) and all(re.search(mark, content) for mark in _MARKS)
+        for path, content in candidates.items()
+        if content is not None and all(re.search(mark, content) for mark in _MARKS)
     }
-    return recipes, {path: content for path, content in read.items() if _is_evidence(path)}
+    other = {path: content for path, content in candidates.items() if path not in recipes}
+    return FileTree(label, recipes, {path: text for path, text in read.items() if _is_evidence(path)}, folder, other)
