@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.command_line import RECIPE, called, hptransfer
+from tests.support.command_line import RECIPE, hptransfer
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_run_again_trains_nothing_and_says_the_same(folder: Path, done: subproce
 def test_a_run_folder_that_cannot_be_written_is_a_usage_error(folder: Path, command: str) -> None:
     """A file where the run folder should be: exit status 2, the path and a way out, no traceback."""
     (folder / "occupied").write_text("")
-    done = called(folder, command, "tiny.yaml", "--runs", "occupied")
+    done = hptransfer(folder, command, "tiny.yaml", "--runs", "occupied")
 
     assert done.returncode == 2
     assert "the run folder must be a folder that can be written" in done.stderr
@@ -86,7 +86,7 @@ def test_a_run_folder_that_cannot_be_written_is_a_usage_error(folder: Path, comm
 def test_data_that_matches_nothing_is_a_usage_error(folder: Path) -> None:
     """A glob without a match names the pattern, before anything is trained."""
     (folder / "nothing.yaml").write_text(RECIPE.replace("*.txt", "*.nothing").replace("name: tiny", "name: nothing"))
-    done = called(folder, "run", "nothing.yaml")
+    done = hptransfer(folder, "run", "nothing.yaml")
 
     assert done.returncode == 2
     assert "*.nothing" in done.stderr
