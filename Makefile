@@ -21,11 +21,14 @@ install-dev:
 demo: install
 	.venv/bin/python -m hptransfer run recipes/quickstart.yaml
 
+# worksteal: neighbours stay in one process, and with them what a file's tests share
+PYTEST = .venv/bin/python -m pytest -n auto --dist worksteal
+
 test: install-dev
-	.venv/bin/python -m pytest -n auto
+	$(PYTEST)
 
 test-slow: install-dev
-	.venv/bin/python -m pytest -n auto -m slow
+	$(PYTEST) -m slow
 
 # those that have a folder in recipes/runs, where evidence is committed (docs/recipes-in-ci.md)
 WITH_EVIDENCE = $(patsubst recipes/runs/%/tuned.yaml,recipes/%.yaml,$(wildcard recipes/runs/*/tuned.yaml))

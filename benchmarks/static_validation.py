@@ -15,6 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
+from hptransfer.recipe.rule_text import laid
+from tests.support.recipe_texts import GPT, LLAMA, MLP
+
 _CHILD = """
 import json, sys, time
 start = time.perf_counter()
@@ -28,25 +31,8 @@ assert not any(each.errors for each in found), found
 heavy = sorted({"torch", "transformers", "numpy"} & sys.modules.keys())
 print(json.dumps({"imports": imported - start, "recipes": ended - imported, "heavy": heavy}))
 """
-_TEXT = """\
-name: bench-{number}
-model: {model}
-data: {{kind: text, files: ["*.txt"]}}
-training: {{steps: 100}}
-parameterization: {{name: {parameterization}}}
-sizes:
-  base: {{width: 64, depth: 2}}
-  widths: [64, 128, 256, 512]
-  target: {{width: 1024, depth: {depth}}}
-tune:
-  space:
-    learning_rate: {{low: 1e-4, high: 1e-1}}
-{budget}"""
-_LLAMA = (
-    "{kind: huggingface, config: llama, settings: {hidden_size: 64, intermediate_size: 128, num_hidden_layers: 2, "
-    "num_attention_heads: 4, num_key_value_heads: 4, vocab_size: 256}}"
-)
-_MODELS = (("{kind: mlp}", "mup"), ("{kind: gpt, head_dim: 16}", "completep"), (_LLAMA, "completep"))
+_DATA = 'data: {kind: text, files: ["*.txt"]}\n'
+_BUDGET = "budget: {trials: 500}\n"
 
 
 def _measured(folder: Path, count: int, *, budgets: bool) -> dict[str, float]:
@@ -54,9 +40,8 @@ def _measured(folder: Path, count: int, *, budgets: bool) -> dict[str, float]:
     (folder / "data.txt").write_text("text " * 100_000)
     paths = []
     for number in range(count):
-        model, parameterization = _MODELS[number % len(_MODELS)]
-        budget = "budget: {trials: 500}\n" if budgets else ""
-        text = _TEXT.format(number=number, model=model, parameterization=parameterization, depth=4, budget=budget)
+        sections = f"name: bench-{number}\n{_DATA}{_BUDGET if budgets else ''}"
+        text = laid((MLP, GPT, LLAMA)[number % 3], sections)
         paths.append(folder / f"r{number}.yaml")
         paths[-1].write_text(text)
     command = [sys.executable, "-c", _CHILD, *map(str, paths)]

@@ -42,7 +42,7 @@ fingerprint() {
 }
 
 install() {
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" || {
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-compile "$@" || {
         say ""
         say "error: pip could not install: $*"
         say "hint: the set-up downloads from a Python package index. Is the network up? Behind a mirror, set PIP_INDEX_URL"
@@ -79,5 +79,7 @@ for name in $(locks); do
 done
 say "installing hptransfer"
 install --no-deps --no-build-isolation --editable .
+say "compiling"  # by all cores, where pip takes one; some packages ship files that are no Python of this version
+.venv/bin/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true
 fingerprint > ".venv/.installed-$lock"
 say "ready: .venv/bin/hptransfer --help"

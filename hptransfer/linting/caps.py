@@ -25,12 +25,9 @@ def trials_capped(subject: Subject) -> LevelOutcome:
     if counts is None:
         return LevelOutcome(undecided=(f"whether it trains at most {most:,} trials: its durations follow parameters",))
     tuned, check = (sum(each.values()) for each in counts)
-    adaptive = loaded.recipe.check.max_trials or 0
-    if tuned + max(check, adaptive) <= most:
-        return LevelOutcome()
-    rule = f"a recipe may train at most {most:,} trials (--max-trials)"
-    received = f"at least {tuned + max(check, adaptive):,}: tune {tuned:,}, check {max(check, adaptive):,}"
-    return LevelOutcome(errors=(Finding(rule, received, _HINT, loaded.place(("tune", "trials")), "caps/trials"),))
+    check = max(check, loaded.recipe.check.max_trials or 0)
+    received = f"at least {tuned + check:,}: tune {tuned:,}, check {check:,}"
+    return _judged(subject, "trials", (tuned + check, most), received)
 
 
 def flops_capped(subject: Subject) -> LevelOutcome:
@@ -39,15 +36,27 @@ def flops_capped(subject: Subject) -> LevelOutcome:
     Args:
         subject: a recipe, and the cap.
     """
-    most, loaded = subject.options.max_flops, subject.loaded
+    most = subject.options.max_flops
     if most is None:
         return LevelOutcome()
-    needed = needed_flops(loaded)
+    needed = needed_flops(subject.loaded)
     if needed is None:
         return LevelOutcome(undecided=(f"whether it takes at most {most:.3g} FLOPs: they cannot be counted",))
+    return _judged(subject, "flops", (needed, most), f"at least {needed:.3g} by tune and the check's first trials")
+
+
+#: what is capped -> the rule, and the key of the recipe that it is reported at
+_CAPPED = {
+    "trials": ("a recipe may train at most {:,} trials (--max-trials)", ("tune", "trials")),
+    "flops": ("a recipe may take at most {:.3g} FLOPs (--max-flops)", ("sizes", "widths")),
+}
+
+
+def _judged(subject: Subject, what: str, sizes: tuple[float, float], received: str) -> LevelOutcome:
+    """Whether what is needed is at most what may be, the two sizes."""
+    needed, most = sizes
     if needed <= most:
         return LevelOutcome()
-    rule = f"a recipe may take at most {most:.3g} FLOPs (--max-flops)"
-    place = loaded.place(("sizes", "widths"))
-    received = f"at least {needed:.3g} by tune and the check's first trials"
-    return LevelOutcome(errors=(Finding(rule, received, _HINT, place, "caps/flops"),))
+    rule, place = _CAPPED[what]
+    finding = Finding(rule.format(most), received, _HINT, subject.loaded.place(place), f"caps/{what}")
+    return LevelOutcome(errors=(finding,))

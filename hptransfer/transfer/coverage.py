@@ -178,7 +178,7 @@ def _said(axis: str) -> str:
     return axis.replace("_", " ")
 
 
-def describe_cost(cost: Interval, unit: str) -> str:
+def describe_price(cost: Interval, unit: str) -> str:
     """A cost in words, for example "0.04 (0.00 to 0.31) doublings of compute".
 
     Args:
@@ -240,7 +240,7 @@ def _best(report: TargetReport) -> Iterator[str]:
             yield f"No best {name} is named: along a path that turns, none was foreseen beyond the next size."
         return
     said = f"Best {name} expected there: {best.estimate:.3g} ({best.low:.3g} to {best.high:.3g})"
-    gain = None if report.gain is None else describe_cost(report.gain, report.unit)
+    gain = None if report.gain is None else describe_price(report.gain, report.unit)
     if report.tuned is not None:
         said += (
             ", which is used" if gain is None else f", which is used: it gains {gain} over the tuned {report.tuned:.3g}"

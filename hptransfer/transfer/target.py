@@ -26,7 +26,7 @@ from hptransfer.transfer.coverage import (
     Ray,
     Standing,
     TargetReport,
-    describe_cost,
+    describe_price,
 )
 from hptransfer.transfer.prediction import lost_off, optimum_draws
 
@@ -134,7 +134,7 @@ class _Cost:
                 if self.joint:
                     return "what all carried values cost together there is open"
                 return "where the optimum lies there is open"
-            said = f"{self._subject} {describe_cost(cost, price.unit)} there"
+            said = f"{self._subject} {describe_price(cost, price.unit)} there"
             if price.most is None:
                 return f"{said}, and what growing buys is not known, which the bound is counted in"
             if not cost.high <= price.most:
@@ -145,7 +145,7 @@ class _Cost:
     def inside(self) -> str:
         """What it costs, a clause, where it is known in the headline's unit."""
         cost, price = self.in_units[0]
-        said = "an unknown amount" if cost is None else describe_cost(cost, price.unit)
+        said = "an unknown amount" if cost is None else describe_price(cost, price.unit)
         return f"{self._subject} {said} there"
 
     @property

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command_line import RECIPE, hptransfer
+from tests.support.command_line import RECIPE, called, hptransfer
 
 LLAMA = Path(__file__).parents[1] / "data" / "cost" / "llama-7b.yaml"
 
@@ -37,8 +37,8 @@ def test_cost_prints_and_writes_nothing(folder: Path) -> None:
 def test_finished_trials_give_times_and_dry_runs_count_them(folder: Path) -> None:
     """After tune: `cost` has times without being told a speed, and a dry run knows what is left."""
     assert hptransfer(folder, "tune", "tiny.yaml", "--quiet", "--runs", "tuned").returncode == 0
-    cost = json.loads(hptransfer(folder, "cost", "tiny.yaml", "--runs", "tuned", "--json").stdout)
-    dry = json.loads(hptransfer(folder, "run", "tiny.yaml", "--runs", "tuned", "--dry-run", "--json").stdout)
+    cost = json.loads(called(folder, "cost", "tiny.yaml", "--runs", "tuned", "--json").stdout)
+    dry = json.loads(called(folder, "run", "tiny.yaml", "--runs", "tuned", "--dry-run", "--json").stdout)
 
     assert all(row["seconds"] > 0 for row in cost["rows"])
     assert "that of w8-d2" in cost["throughput"]
@@ -51,7 +51,7 @@ def test_finished_trials_give_times_and_dry_runs_count_them(folder: Path) -> Non
 
 def test_a_speed_that_is_none_is_a_usage_error(folder: Path) -> None:
     """Exit 2 with the rule and what was received."""
-    done = hptransfer(folder, "cost", "tiny.yaml", "--flops-per-second", "-1")
+    done = called(folder, "cost", "tiny.yaml", "--flops-per-second", "-1")
 
     assert done.returncode == 2
     assert "`--flops-per-second` must be positive and finite" in done.stderr
@@ -61,7 +61,7 @@ def test_a_size_that_does_not_exist_is_a_usage_error(folder: Path) -> None:
     """A width that heads do not divide."""
     text = RECIPE.replace("{kind: mlp, context: 4, embedding: 4}", "{kind: gpt, context: 4, head_dim: 8}")
     (folder / "heads.yaml").write_text(text.replace("width: 128", "width: 100"))
-    done = hptransfer(folder, "cost", "heads.yaml")
+    done = called(folder, "cost", "heads.yaml")
 
     assert done.returncode == 2
     assert "head_dim" in done.stderr
@@ -70,7 +70,7 @@ def test_a_size_that_does_not_exist_is_a_usage_error(folder: Path) -> None:
 def test_a_target_of_seven_billion(tmp_path: Path) -> None:
     """A proxy of 42M at the target's depth; 24 + 2 trials there are 26 targets."""
     pytest.importorskip("transformers", reason="needs the extra `hf`")
-    done = hptransfer(tmp_path, "cost", str(LLAMA), "--flops-per-second", "4e14", "--examples-at-once", "1", "--json")
+    done = called(tmp_path, "cost", str(LLAMA), "--flops-per-second", "4e14", "--examples-at-once", "1", "--json")
     found = json.loads(done.stdout)
     rows = {row["name"]: row for row in found["rows"]}
 

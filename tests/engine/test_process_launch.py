@@ -16,7 +16,7 @@ from hptransfer.engine.options import Launch, Launcher
 from hptransfer.engine.process_launch import require_workers_here, with_processes
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
-from tests.support.command_line import RECIPE, ROOT, hptransfer
+from tests.support.command_line import RECIPE, ROOT, called, hptransfer
 from tests.support.landscape import FINGERPRINT
 from tests.support.processes import rank_pids, wait_until_dead
 
@@ -92,7 +92,7 @@ def test_trials_of_a_session_have_the_processes_of_the_command_line(tmp_path: Pa
 def test_every_command_that_trains_takes_it(tmp_path: Path, command: str) -> None:
     """The same refusal, exit 2, from each of them."""
     recipe(tmp_path)
-    done = hptransfer(tmp_path, command, "tiny.yaml", "--launcher", "none", "--processes", "2")
+    done = called(tmp_path, command, "tiny.yaml", "--launcher", "none", "--processes", "2")
 
     assert done.returncode == 2
     assert done.stderr.startswith("error: a trial of several processes needs a launcher\n")

@@ -18,24 +18,14 @@ from tests.support.hostile_folders import PRECIOUS, RECIPES, RUN_FOLDERS, Build,
 ROOT = Path(__file__).parents[2]
 #: of processor time, and of memory, in the process of one command
 SECONDS, MEGABYTES = 2.0, 300.0
-#: what a command of each sort imports, before it is measured
-LINT = ["hptransfer.cli.app", "hptransfer.linting.validate", "hptransfer.linting.paths"]
-RUN = [
-    "hptransfer.cli.app",
-    "hptransfer.storage.snapshot",
-    "hptransfer.commands.check",
-    "hptransfer.engine.open_session",
-]
 
 
-def _measured(
-    folder: Path, corpus: Mapping[str, tuple[Build, tuple[int, ...]]], modules: list[str]
-) -> dict[str, dict[str, Any]]:
+def _measured(folder: Path, corpus: Mapping[str, tuple[Build, tuple[int, ...]]]) -> dict[str, dict[str, Any]]:
     """What became of every case; their folders stay for a look at what was done to them."""
     cases = []
     for name, (build, _) in corpus.items():
         (folder / name).mkdir()
-        cases.append([name, str(folder / name), build(folder / name), modules])
+        cases.append([name, str(folder / name), build(folder / name)])
     (folder / "cases.json").write_text(json.dumps(cases))
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.hostile_driver", str(folder / "cases.json")],
@@ -54,7 +44,7 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any
     """What became of every hostile recipe."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "precious.txt").write_text(PRECIOUS)
-    return {name: {**each, "folder": folder / name} for name, each in _measured(folder, RECIPES, LINT).items()}
+    return {name: {**each, "folder": folder / name} for name, each in _measured(folder, RECIPES).items()}
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +54,7 @@ def run_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str,
     (folder / "precious.txt").write_text(PRECIOUS)
     (folder / "committed").mkdir()
     committed(folder / "committed")
-    return {name: {**each, "folder": folder / name} for name, each in _measured(folder, RUN_FOLDERS, RUN).items()}
+    return {name: {**each, "folder": folder / name} for name, each in _measured(folder, RUN_FOLDERS).items()}
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

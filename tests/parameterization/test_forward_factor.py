@@ -94,9 +94,20 @@ def planned(parameters: tuple[Parameter, ...], optimizer: str, gauge: Gauge = "p
     return plan(which, BASE, TARGET, parameters, HYPERPARAMETERS[optimizer], optimizer=optimizer, gauge=gauge)
 
 
-@pytest.mark.parametrize("parameterization", ["completep", "mup", "standard", "complete-d-p"])
-@pytest.mark.parametrize("optimizer", HYPERPARAMETERS)
-@pytest.mark.parametrize("name", FACTORS)
+def _by_default(name: str, parameterization: str) -> bool:
+    """Every factor under CompleteP, and all factors at once under every parameterization; the others are slow."""
+    return "everything" in name or parameterization == "completep"
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer", "parameterization"),
+    [
+        pytest.param(name, by, of, marks=() if _by_default(name, of) else pytest.mark.slow, id=f"{name}-{by}-{of}")
+        for name in FACTORS
+        for by in HYPERPARAMETERS
+        for of in ("completep", "mup", "standard", "complete-d-p")
+    ],
+)
 def test_training_is_that_of_the_plain_model(name: str, optimizer: str, parameterization: str) -> None:
     """With weight decay, eps and biases, a factor that the plan knows changes no loss by a bit."""
     if parameterization == "complete-d-p" and optimizer == "sgd":

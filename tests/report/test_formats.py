@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote_to_bytes
 from xml.etree import ElementTree as ET
 
@@ -17,20 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hptransfer.errors import Finding, Place, printable
-from hptransfer.linting.ignores import Excused
 from hptransfer.linting.levels.base import LevelOutcome
 from hptransfer.linting.validate import Validation
 from hptransfer.report.findings import FORMATS
 from hptransfer.report.findings import sarif as sarif_format
-from hptransfer.report.findings.base import Checked
+from tests.support.checked_files import EVERYTHING, WEAK, WRONG, hostile, one, written
 from tests.support.hostile_texts import HOSTILE
-
-#: folder with the standards' own schemas, which are not part of this repository (docs/ci-formats.md)
-SCHEMAS = os.environ.get("HPTRANSFER_SCHEMAS")
-
-WRONG = Finding("`width >= 1` must hold", "-3", "write 64", Place("a/r.yaml", 4, 7), "recipe/range")
-WEAK = Finding("a base should be large", "8", None, Place("a/r.yaml", 9, 2), "advice/small-base")
-DISK = Finding("the database must be whole", "cut", None, Place("runs/r/study.db"), "machine/storage")
 
 
 @pytest.fixture(autouse=True)
@@ -38,52 +29,6 @@ def _in_a_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("GITHUB_WORKSPACE", "CI_PROJECT_DIR", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(name, raising=False)
-
-
-def written(name: str, *results: Checked) -> str:
-    """The whole output of one format."""
-    return "".join(f"{line}\n" for line in FORMATS.look_up(name)(results))
-
-
-def one(*errors: Finding, warnings: Iterable[Finding] = (), reference: str = "a/r.yaml", **other: Any) -> Validation:
-    """A recipe of which `static` ran."""
-    return Validation(reference, None, outcomes=(("static", LevelOutcome(errors, tuple(warnings))),), **other)
-
-
-def excused(finding: Finding, reason: str = "it is known") -> Excused:
-    """What a comment of the recipe excuses."""
-    return Excused(finding, "warning", reason, Place("a/r.yaml", 1, 1))
-
-
-EVERYTHING = (
-    Validation("good.yaml", None, outcomes=(("static", LevelOutcome()), ("shapes", LevelOutcome()))),
-    one(
-        WRONG,
-        replace(WRONG, place=Place("a/r.yaml", 6, 1)),
-        warnings=[WEAK],
-        skipped=("shapes",),
-        excused=(excused(WEAK),),
-    ),
-    Validation(
-        "own.yaml", None, outcomes=(("shapes", LevelOutcome(undecided=("whether it can be built",), decided=False)),)
-    ),
-    Validation("disk.yaml", None, outcomes=(("evidence", LevelOutcome(machine=(DISK,))),)),
-    Validation("gone.yaml", None, unreadable=(Finding("it must exist", place=Place("gone.yaml"), code="recipe/none"),)),
-)
-
-
-def hostile(text: str) -> Validation:
-    """A recipe whose name, values and messages are all the text, as far as each may be."""
-    finding = Finding(f"`{text}` is no key", text, f"write {text}", Place(text, 3, 4), "recipe/unknown-key")
-    outcomes = (("static", LevelOutcome((finding,), (finding,), (text,), (text,))),)
-    return Validation(text, None, outcomes=outcomes, excused=(excused(finding, text),))
-
-
-def schema(name: str) -> Path:
-    """A schema of the standards' own; the test is skipped without it."""
-    if SCHEMAS is None:
-        pytest.skip("HPTRANSFER_SCHEMAS names no folder with schemas of the standards")
-    return Path(SCHEMAS) / name
 
 
 # GitHub's annotations, read back by the rules of its runner
@@ -140,29 +85,6 @@ def test_annotations_of_any_text(text: str) -> None:
 
 # GitLab
 
-#: the fields that docs.gitlab.com/ci/testing/code_quality requires of a report, with the form of each
-GITLAB_SCHEMA = {
-    "type": "array",
-    "items": {
-        "type": "object",
-        "required": ["description", "check_name", "fingerprint", "severity", "location"],
-        "properties": {
-            "description": {"type": "string", "minLength": 1},
-            "check_name": {"type": "string", "minLength": 1},
-            "fingerprint": {"type": "string", "minLength": 1},
-            "severity": {"enum": ["info", "minor", "major", "critical", "blocker"]},
-            "location": {
-                "type": "object",
-                "required": ["path", "lines"],
-                "properties": {
-                    "path": {"type": "string", "pattern": r"^(?!\./)"},
-                    "lines": {"required": ["begin"], "properties": {"begin": {"type": "integer", "minimum": 1}}},
-                },
-            },
-        },
-    },
-}
-
 
 def test_gitlab() -> None:
     """One issue per finding, at its line, with paths that start at the repository."""
@@ -179,17 +101,6 @@ def test_gitlab() -> None:
     assert found[0]["description"] == "`width >= 1` must hold; received: -3; hint: write 64"
     assert len({each["fingerprint"] for each in found}) == 5
     assert json.loads(written("gitlab", EVERYTHING[0])) == []
-
-
-def test_gitlab_by_its_documented_schema() -> None:
-    """Every field that GitLab requires, with the form that it documents."""
-    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: pip install jsonschema")
-    check = jsonschema.Draft7Validator(GITLAB_SCHEMA)
-
-    check.validate(json.loads(written("gitlab", *EVERYTHING)))
-    for text in HOSTILE:
-        check.validate(json.loads(written("gitlab", hostile(text))))
-    assert not check.is_valid([{"description": "x"}])
 
 
 @pytest.mark.parametrize("name", ["gitlab", "sarif"])
@@ -324,22 +235,6 @@ def test_junit_of_hostile_names() -> None:
         assert root[0][1][0].get("message") == f"`{shown}` is no key"
 
 
-def test_junit_by_the_schemas_of_jenkins() -> None:
-    """By the XSD of PHPUnit's reports but for counts of all suites, by the other one but for `file` and `line`."""
-    xmlschema = pytest.importorskip("xmlschema", reason="xmlschema is not installed: pip install xmlschema")
-    wide, strict = (xmlschema.XMLSchema(str(schema(name))) for name in ("phpunit-4.0.xsd", "junit-10.xsd"))
-
-    for results in (EVERYTHING, *([hostile(text)] for text in HOSTILE)):
-        root = ET.fromstring(written("junit", *results).encode())  # noqa: S314  # what this test made
-        suites = ET.Element("testsuites")
-        suites.extend(root)
-        wide.validate(suites)
-        for case in root.iter("testcase"):
-            for name in ("file", "line"):
-                case.attrib.pop(name, None)
-        strict.validate(root)
-
-
 # SARIF
 
 
@@ -386,18 +281,6 @@ def test_sarif_of_hostile_names() -> None:
         if "\ud800" not in text and "\0" not in text:
             assert unquote_to_bytes(artifact["uri"]) == os.fsencode(os.path.normpath(text))
         assert run["results"][0]["message"]["text"].startswith(f"`{printable(text)}` is no key")
-
-
-def test_sarif_by_its_schema() -> None:
-    """The schema that OASIS publishes accepts every log, and refuses a log without a version."""
-    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed: pip install jsonschema")
-    check = jsonschema.Draft4Validator(json.loads(schema("sarif-schema-2.1.0.json").read_text("utf-8")))
-
-    check.validate(json.loads(written("sarif", *EVERYTHING)))
-    check.validate(json.loads(written("sarif")))
-    for text in HOSTILE:
-        check.validate(json.loads(written("sarif", hostile(text))))
-    assert not check.is_valid({"runs": []})
 
 
 def test_sarif_within_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:

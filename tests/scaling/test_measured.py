@@ -93,7 +93,7 @@ def test_what_does_not_go_with_measured_is_said_by_validate(line: str, rule: str
     written(tmp_path, "measured")
     path = tmp_path / "law.yaml"
     path.write_text(path.read_text() + line)
-    done = command_line.hptransfer(tmp_path, "validate", "law.yaml")
+    done = command_line.called(tmp_path, "validate", "law.yaml")
 
     assert done.returncode == 1
     assert rule in " ".join((done.stdout + done.stderr).split())

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hptransfer.parameterization.tables import PARAMETERIZATIONS
+from hptransfer.recipe.rule_text import laid
+from tests.support.recipe_texts import MLP
 
 MODELS = {
     "mlp": "{kind: mlp}",
@@ -32,20 +34,6 @@ FURTHER = (
     ("mup", "muon", "eps: gradient, betas: half-life"),
     ("complete-d-p", "adamw", "weight_decay: inverse, decay_timescale: held"),
 )
-TEXT = """\
-name: {name}
-model: {model}
-data: {{kind: stdlib-text}}
-training: {{steps: 100, optimizer: {optimizer}, weight_decay: 0.1}}
-parameterization: {{name: {parameterization}{options}}}
-sizes:
-  base: {{width: 64, depth: 2}}
-  widths: [64, 128, 256, 512]
-  target: {{width: 1024, depth: {depth}}}
-tune:
-  space:
-    learning_rate: {{low: 1e-4, high: 1e-1}}
-"""
 
 
 @dataclass(frozen=True)
@@ -69,13 +57,13 @@ class Combination:
     @property
     def text(self) -> str:
         """The recipe."""
-        return TEXT.format(
-            name=self.name,
-            model=MODELS[self.model],
-            optimizer=self.optimizer,
-            parameterization=self.parameterization,
-            options=f", {self.options}" if self.options else "",
-            depth=4,
+        options = f", {self.options}" if self.options else ""
+        return laid(
+            MLP,
+            f"name: {self.name}\n"
+            f"model: {MODELS[self.model]}\n"
+            f"training: {{steps: 100, optimizer: {self.optimizer}, weight_decay: 0.1}}\n"
+            f"parameterization: {{name: {self.parameterization}{options}}}\n",
         )
 
 

@@ -1,11 +1,15 @@
 """Commands run one after the other, each in a fork of one process that has imported them: its own time and memory.
 
-`python -m tests.support.hostile_driver CASES`: a JSON file with a list of `[name, folder, arguments, modules]`; writes
-a line of JSON for each.
+What a command imports is learnt from one of its cases, which is run once more without being counted. Commands with the
+fewest imports come first, so that none is measured with another's memory.
+
+`python -m tests.support.hostile_driver CASES`: a JSON file with a list of `[name, folder, arguments]`; writes a line of
+JSON for each.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -25,22 +29,30 @@ def main() -> None:
     """Runs every case."""
     from hptransfer.__main__ import main as command_line
 
-    for name, folder, arguments, modules in json.loads(Path(sys.argv[1]).read_text()):
-        for module in modules:
-            importlib.import_module(module)
-        print(json.dumps({"name": name} | _measured(command_line, folder, arguments)), flush=True)
+    by_command: dict[str, list[Any]] = {}
+    for case in json.loads(Path(sys.argv[1]).read_text()):
+        by_command.setdefault(case[2][0], []).append(case)
+    learnt = {word: _measured(command_line, *cases[0][1:])["modules"] for word, cases in by_command.items()}
+    for word in sorted(by_command, key=lambda word: len(learnt[word])):
+        for module in learnt[word]:
+            with contextlib.suppress(ImportError):  # a name that a package made up, which no file has
+                importlib.import_module(module)
+        for name, folder, arguments in by_command[word]:
+            print(json.dumps({"name": name} | _measured(command_line, folder, arguments)), flush=True)
 
 
 def _measured(command_line: Any, folder: str, arguments: list[str]) -> dict[str, Any]:
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors, tempfile.TemporaryFile() as modules:
         pid = os.fork()
         if pid == 0:
-            _run(command_line, folder, arguments, out.fileno(), errors.fileno())
+            _run(command_line, folder, arguments, out.fileno(), errors.fileno(), modules.fileno())
         status, usage, hung = _waited(pid)
-        for stream in (out, errors):
+        for stream in (out, errors, modules):
             stream.seek(0)
         said = {"stdout": out.read().decode("utf-8", "replace"), "stderr": errors.read().decode("utf-8", "replace")}
+        imported = modules.read().decode().split()
     return said | {
+        "modules": imported,
         "status": os.waitstatus_to_exitcode(status),
         "hung": hung,
         "seconds": usage.ru_utime + usage.ru_stime,
@@ -48,8 +60,9 @@ def _measured(command_line: Any, folder: str, arguments: list[str]) -> dict[str,
     }
 
 
-def _run(command_line: Any, folder: str, arguments: list[str], out: int, errors: int) -> None:
-    """In the fork: as the console script would, with nothing on the standard input."""
+def _run(command_line: Any, folder: str, arguments: list[str], out: int, errors: int, modules: int) -> None:
+    """In the fork: as the console script would, with nothing on the standard input; then the new modules, in order."""
+    known = set(sys.modules)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for descriptor, place in ((nothing, 0), (out, 1), (errors, 2)):
         os.dup2(descriptor, place)
@@ -64,6 +77,7 @@ def _run(command_line: Any, folder: str, arguments: list[str], out: int, errors:
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
+        os.write(modules, "\n".join(name for name in sys.modules if name not in known).encode())
         os._exit(status)
 
 

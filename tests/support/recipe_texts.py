@@ -6,22 +6,10 @@ from pathlib import Path
 
 from hptransfer.errors import Finding, RecipeError
 from hptransfer.recipe.load import LoadedRecipe, load_recipe
+from hptransfer.recipe.rule_text import BASES
 
-MLP = """\
-name: small
-model: {kind: mlp}
-data: {kind: stdlib-text}
-training:
-  steps: 100
-parameterization: {name: mup}
-sizes:
-  base: {width: 64, depth: 2}
-  widths: [64, 128, 256, 512]
-  target: {width: 1024, depth: 4}
-tune:
-  space:
-    learning_rate: {low: 1e-4, high: 1e-1}
-"""
+#: the recipe over which the examples of rules are laid
+MLP = BASES["mlp"]
 
 GPT = MLP.replace("{kind: mlp}", "{kind: gpt, head_dim: 16}").replace("{name: mup}", "{name: completep}")
 

@@ -38,7 +38,7 @@ def render(results: Sequence[Checked]) -> Iterator[str]:
 
 
 def _suite(result: Checked, root: Path) -> ET.Element:
-    path = allowed(relative(result.reference, root))
+    path = _named(relative(result.reference, root))
     suite = ET.Element("testsuite", name=path, file=path)
     cases = _Cases(suite, path, root)
     if result.unreadable:
@@ -92,9 +92,9 @@ class _Cases:
 
     def add(self, name: str, kind: str | None = None, said: str = "", text: str = "") -> ET.Element:
         """One case, which passes where no kind says otherwise."""
-        case = ET.SubElement(self.suite, "testcase", classname=self.path, name=allowed(name), file=self.path)
+        case = ET.SubElement(self.suite, "testcase", classname=self.path, name=_named(name), file=self.path)
         if kind is not None:
-            ET.SubElement(case, kind, message=allowed(said)).text = _lines(text) or None
+            ET.SubElement(case, kind, message=_named(said)).text = _lines(text) or None
         elif text:
             ET.SubElement(case, "system-out").text = _lines(text)
         return case
@@ -102,7 +102,7 @@ class _Cases:
     def locate(self, case: ET.Element, finding: Finding) -> None:
         """Where the first finding of a case is."""
         if finding.place is not None:
-            case.set("file", allowed(relative(finding.place.file, self.root)))
+            case.set("file", _named(relative(finding.place.file, self.root)))
             case.set("line", str(finding.place.line or 1))
 
 
@@ -114,6 +114,11 @@ def _position(finding: Finding) -> str:
 
 def _lines(text: str) -> str:
     return "\n".join(map(allowed, text.split("\n")))
+
+
+def _named(text: str) -> str:
+    """The text as an attribute that readers need: a name of invisible characters alone would be none."""
+    return allowed(text) or "-"
 
 
 def allowed(text: str) -> str:
