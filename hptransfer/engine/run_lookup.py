@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.data.base import fingerprint_of
 from hptransfer.engine.durations import counted_recipe
+from hptransfer.engine.options import DEFAULT_RUNS
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import UsageError
 from hptransfer.recipe.load import RecipeUnavailableError, load_recipe, recipe_hash
@@ -60,14 +62,22 @@ def locate(reference: str, runs: Path) -> Located:
             hint=_nearby(runs),
         ) from None
     folder = RunFolder(runs / loaded.recipe.name)
-    if not folder.path.exists():
-        hint = f"run `hptransfer tune {reference}`"
+    if not _begun(folder.path):
+        hint = f"run `hptransfer tune {shlex.quote(reference)}`"
+        beside = loaded.path.parent / DEFAULT_RUNS
+        if _begun(beside / loaded.recipe.name):
+            hint = f"{beside / loaded.recipe.name} has a run of it: write `--runs {shlex.quote(str(beside))}`"
         raise UsageError("the recipe must have been worked on", received=f"no {folder.path}", hint=hint)
     if read_snapshot(folder.recipe) is not None:
         return _located(folder, reference)
     fingerprint = fingerprint_of(loaded.recipe.data, loaded.root)
     former = legacy_experiment(loaded.recipe, fingerprint)
     return Located(folder, loaded.recipe, fingerprint, former, reference, loaded.hash)
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a command left anything in a run folder; one that was only made holds no run."""
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _named(reference: str) -> Path:

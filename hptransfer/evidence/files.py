@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
 
 from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot
 from hptransfer.artifacts.target import TargetFile
@@ -15,11 +17,15 @@ from hptransfer.artifacts.tuned import Tuned
 from hptransfer.artifacts.unparsed import undecoded
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.shipped import shipped_recipes
 
 #: bytes of a file; evidence of a thousand trials has a tenth of it
 LARGEST = 8 << 20
 #: where the folder of run folders lies where nobody says
 DEFAULT_RUNS = "runs"
+#: files without which there is no evidence
+NEEDED = ("tuned.yaml", "transfer.json")
+Folder = TypeVar("Folder", bound=PurePath)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +50,58 @@ class Evidence:
 
 
 def folder_of(loaded: LoadedRecipe, runs: Path | None) -> Path:
-    """Where a recipe's evidence lies: below `runs`; else in `runs` here; else in `runs` beside the recipe.
+    """Where a recipe's evidence lies: below `runs`; else in one of the two folders of `run_folders`, as `chosen` says.
+
+    Where neither holds any, it is the one that is there, else the one beside the recipe.
 
     Args:
         loaded: the recipe, whose name the folder has.
         runs: the folder of run folders that the user named; None where none was.
     """
-    name = loaded.recipe.name
     if runs is not None:
-        return runs / name
-    here = Path(DEFAULT_RUNS) / name
-    return here if os.path.lexists(here) else loaded.path.parent / DEFAULT_RUNS / name
+        return runs / loaded.recipe.name
+    folders = run_folders(loaded)
+    there = [folder for folder in folders if os.path.lexists(folder)]
+    return chosen(there or folders[-1:], os.path.lexists)
+
+
+def chosen(folders: Sequence[Folder], holds: Callable[[Folder], bool]) -> Folder:
+    """The first folder that holds all evidence, else the first that holds some, else the first.
+
+    So an empty folder, or a search that has only begun, hides no evidence.
+
+    Args:
+        folders: at least one, in the order in which they count.
+        holds: whether there is a file of a path.
+    """
+    for enough in (all, any):
+        for folder in folders:
+            if enough(holds(folder / name) for name in NEEDED):
+                return folder
+    return folders[0]
+
+
+def run_folders(loaded: LoadedRecipe) -> tuple[Path, ...]:
+    """Where a recipe's run folder may lie when nobody says: in `runs` here, then in `runs` beside the recipe.
+
+    Args:
+        loaded: the recipe, whose name the folder has; of one that comes with hptransfer nothing lies beside it.
+    """
+    here = Path(DEFAULT_RUNS) / loaded.recipe.name
+    beside = loaded.path.parent / DEFAULT_RUNS / loaded.recipe.name
+    shipped = loaded.path in shipped_recipes().values() and not os.path.lexists(beside)
+    return (here,) if shipped or os.path.abspath(beside) == os.path.abspath(here) else (here, beside)
+
+
+def elsewhere(loaded: LoadedRecipe, folder: Path) -> Path | None:
+    """Another run folder of the recipe that holds all the evidence; None where there is none.
+
+    Args:
+        loaded: the recipe, whose name the folder has.
+        folder: the one that was read.
+    """
+    others = (each for each in run_folders(loaded) if os.path.abspath(each) != os.path.abspath(folder))
+    return next((each for each in others if all(os.path.lexists(each / name) for name in NEEDED)), None)
 
 
 def read_evidence(folder: Path) -> Evidence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from hptransfer.artifacts.carried import Carried
 from hptransfer.errors import Finding, Place
@@ -15,11 +15,11 @@ from hptransfer.evidence.repair import again, reused
 from hptransfer.provenance import versions
 from hptransfer.recipe.changes import changes
 from hptransfer.sizes import Size, shape_label
-from hptransfer.trials.changed_parts import PartChange, changed_parts
+from hptransfer.trials.changed_parts import PartChange, PartKind, changed_parts
 from hptransfer.trials.identity import digest
 
-_CODES = {kind: f"evidence/stale-{kind}" for kind in ("rules", "code", "data", "model", "recipe")}
-_RULES = {
+_CODES: Mapping[PartKind, str] = {kind: f"evidence/stale-{kind}" for kind in get_args(PartKind)}
+_RULES: Mapping[PartKind, str] = {
     "rules": "evidence must be of the rules that hold now",
     "code": "evidence must be of the code that trains now",
     "data": "evidence must be of the data that the recipe names now",
@@ -79,15 +79,19 @@ def sizes_of(evidence: Evidence) -> dict[str, Size]:
 
 
 def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:
-    """What changed since, a finding for each kind of change and file.
+    """What changed since, a finding for each kind of change; files of which the same is said share one.
 
     Args:
         evidence: what a run folder holds, as it was read.
         now: what determines its trials now.
     """
+    said: dict[tuple[PartKind, str], list[Path]] = {}
+    fitting = True
     for written in written_files(evidence):
-        found: dict[str, list[str]] = {}
+        found: dict[PartKind, list[str]] = {}
         changed = list(_changes(written, now))
+        # what trials share is in the key of each of them
+        fitting = fitting and not any(change.shared for change in changed)
         for change in changed:
             found.setdefault(change.kind, []).append(change.text)
         if of_another_recipe(written, now):
@@ -95,7 +99,10 @@ def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:
             if more := _recipe_changes(evidence, now, named=named):
                 found.setdefault("recipe", []).extend(more)
         for kind, texts in found.items():
-            yield Finding(_RULES[kind], _named(texts), _hint(evidence, now), Place(str(written.path)), _CODES[kind])
+            said.setdefault((kind, _named(texts)), []).append(written.path)
+    for (kind, text), paths in said.items():
+        received = f"{' and '.join(path.name for path in paths)}: {text}"
+        yield Finding(_RULES[kind], received, _hint(evidence, now, fitting), Place(str(paths[0])), _CODES[kind])
 
 
 def of_another_recipe(written: Written, now: Present) -> bool:
@@ -113,9 +120,10 @@ def _named(texts: list[str]) -> str:
     return "; ".join(texts[:_MOST_NAMED]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _hint(evidence: Evidence, now: Present) -> str:
+def _hint(evidence: Evidence, now: Present, fitting: bool) -> str:
     run = again("run", now.loaded.path, evidence)
-    return f"if this is meant, run {run} and commit what it writes: {reused(evidence)}"
+    kept = reused(evidence) if fitting else "no finished trial fits any more, so all are trained again"
+    return f"if this is meant, run {run} and commit what it writes: {kept}"
 
 
 def _changes(written: Written, now: Present) -> Iterator[PartChange]:
@@ -129,9 +137,8 @@ def _changes(written: Written, now: Present) -> Iterator[PartChange]:
     if not found:
         others = [at for at, rules in now.rules_at.items() if written.carried.rules.get(at, rules) != rules]
         if others:
-            yield PartChange(
-                "model", f"shapes of parameters, or the rules that follow from them, at {', '.join(others)}"
-            )
+            text = f"shapes of parameters, or the rules that follow from them, at {', '.join(others)}"
+            yield PartChange("model", text, shared=False)
 
 
 def identity_here(evidence: Evidence, now: Present) -> str:

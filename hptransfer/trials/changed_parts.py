@@ -27,11 +27,13 @@ class PartChange:
         kind: what evidence is stale by.
         text: what it was and what it is.
         in_recipe: whether the text names a key that the recipe itself says.
+        shared: whether all trials share it, so that none of before fits; else those of some sizes do.
     """
 
     kind: PartKind
     text: str
     in_recipe: bool = False
+    shared: bool = True
 
 
 def changed_parts(before: Mapping[str, Any], now: Mapping[str, Any], recipe: Recipe) -> list[PartChange]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from hptransfer.errors import Finding
+from hptransfer.engine.run_lookup import locate
+from hptransfer.errors import Finding, UsageError
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import validate
 from tests.support.kept_evidence import Kept
@@ -108,9 +109,29 @@ def test_a_run_folder_is_not_the_folder_of_run_folders(
     assert "hptransfer run" in hint(folder / "elsewhere")
 
 
+def _other_check(kept: Kept) -> None:
+    text = kept.recipe.read_text()
+    assert "octaves: 2" in text
+    kept.recipe.write_text(text.replace("octaves: 2", "octaves: 2.5"))
+
+
+def _other_data(kept: Kept) -> None:
+    (kept.root / "texts" / "1.txt").write_text("others " * 900)
+
+
+@pytest.mark.parametrize("fault", [_stale, _other_data])
+def test_trials_that_cannot_fit_are_not_called_reused(kept: Kept, fault: Callable[[Kept], None]) -> None:
+    """Duration and data are in the key of every trial: none of before is found again, database or not."""
+    fault(kept)
+    kept.file("study.db").touch()
+    (finding,) = validate(str(kept.recipe), ValidationOptions(("static", "evidence"), runs=Path("a b/kept"))).errors
+
+    assert str(finding.hint).endswith("no finished trial fits any more, so all are trained again")
+
+
 def test_whether_trials_are_reused(kept: Kept) -> None:
-    """Only where the database of the search is there."""
-    _stale(kept)
+    """Where keys of no trial changed: only where the database of the search is there."""
+    _other_check(kept)
 
     def hints() -> set[str]:
         errors = validate(str(kept.recipe), ValidationOptions(("static", "evidence"), runs=Path("a b/kept"))).errors
@@ -130,9 +151,8 @@ def test_findings_show_paths_in_the_current_folder(kept: Kept, absolute: bool) -
         recipe, runs = recipe.absolute(), runs.absolute()
     errors = validate(str(recipe), ValidationOptions(("static", "evidence"), runs=runs)).errors
 
-    assert [each.place and each.place.file for each in errors] == [
-        f"a b/kept/mup-adamw/{name}" for name in ("tuned.yaml", "transfer.json")
-    ]
+    assert [each.place and each.place.file for each in errors] == ["a b/kept/mup-adamw/tuned.yaml"]
+    assert str(errors[0].received).startswith("tuned.yaml and transfer.json: ")
     assert str(Path.cwd()) not in str(errors)
 
 
@@ -146,3 +166,83 @@ def test_paths_elsewhere_are_whole(kept: Kept, monkeypatch: pytest.MonkeyPatch) 
     errors = validate(str(recipe), ValidationOptions(("static", "evidence"), runs=runs)).errors
 
     assert {each.place and str(Path(each.place.file).parent) for each in errors} == {str(runs / "mup-adamw")}
+
+
+def _read_from(kept: Kept, **options: Path) -> tuple[tuple[Finding, ...], list[str]]:
+    """Errors of the level without a word on where evidence lies, and its notes."""
+    found = validate(str(kept.recipe), ValidationOptions(("static", "evidence"), **options))  # type: ignore[arg-type]  # `runs` alone
+    return found.errors, [note for note in found.notes if "was read from" in note]
+
+
+def test_no_evidence_names_the_folder_that_was_looked_at(kept: Kept) -> None:
+    """A run without `--runs` would write to `runs/` here, which the page's `.gitignore` hides."""
+    shutil.rmtree("a b/kept")
+    ((finding,), notes) = _read_from(kept)
+
+    assert finding.code == "evidence/none"
+    assert f"`hptransfer run '{kept.recipe}' --runs 'a b/runs'`" in str(finding.hint)
+    assert notes == []
+
+
+@pytest.mark.parametrize("left", [(), ("study.db",), ("tuned.yaml",)])
+def test_a_begun_run_hides_no_evidence(kept: Kept, left: tuple[str, ...]) -> None:
+    """What `tune` without `--runs` leaves here: committed evidence beside the recipe is read, and a note says so."""
+    shutil.move("a b/kept", "a b/runs")
+    here = Path("runs", kept.name)
+    here.mkdir(parents=True)
+    for name in left:
+        (here / name).write_text("not whole")
+    errors, notes = _read_from(kept)
+
+    assert errors == ()
+    assert notes == [
+        f"{kept.recipe}: evidence was read from a b/runs/{kept.name}, and not from {here} (`--runs` names one)"
+    ]
+
+
+def test_evidence_here_counts_before_that_beside_the_recipe(kept: Kept) -> None:
+    """Two whole folders: the documented order decides, and a note says which."""
+    shutil.copytree("a b/kept", "a b/runs")
+    shutil.move("a b/kept", "runs")
+    Path("a b/runs", kept.name, "tuned.yaml").write_text("another")
+    errors, notes = _read_from(kept)
+
+    assert errors == ()
+    assert notes == [
+        f"{kept.recipe}: evidence was read from runs/{kept.name}, and not from a b/runs/{kept.name} (`--runs` names one)"
+    ]
+
+
+def test_evidence_elsewhere_is_named(kept: Kept) -> None:
+    """With `--runs` on a folder that has none, the one beside the recipe is told; following the hint holds."""
+    shutil.move("a b/kept", "a b/runs")
+    ((finding,), _) = _read_from(kept, runs=Path("others"))
+
+    assert str(finding.hint).startswith(f"a b/runs/{kept.name} has them: write `--runs 'a b/runs'`; else run ")
+    assert _read_from(kept, runs=Path("a b/runs"))[0] == ()
+
+
+def test_a_link_is_refused_and_not_passed_over(kept: Kept) -> None:
+    """The negative control: a folder here that leads to the evidence beside the recipe counts, and is refused."""
+    shutil.move("a b/kept", "a b/runs")
+    Path("runs").mkdir()
+    Path("runs", kept.name).symlink_to(Path("a b/runs", kept.name).absolute())
+    errors, _ = _read_from(kept)
+
+    assert {each.code for each in errors} == {"evidence/unreadable"}
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_status_names_the_run_beside_the_recipe(kept: Kept, made: bool) -> None:
+    """Following `run hptransfer tune` would train anew what lies beside the recipe."""
+    shutil.move("a b/kept", "a b/runs")
+    if made:
+        Path("runs", kept.name).mkdir(parents=True)
+    with pytest.raises(UsageError) as caught:
+        locate(str(kept.recipe), Path("runs"))
+    assert caught.value.findings[0].hint == f"a b/runs/{kept.name} has a run of it: write `--runs 'a b/runs'`"
+
+    shutil.rmtree("a b/runs")
+    with pytest.raises(UsageError) as caught:
+        locate(str(kept.recipe), Path("runs"))
+    assert caught.value.findings[0].hint == f"run `hptransfer tune '{kept.recipe}'`"

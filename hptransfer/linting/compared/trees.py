@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from hptransfer.errors import UsageError
+from hptransfer.evidence.files import DEFAULT_RUNS, chosen
 from hptransfer.files import bounded_content
 from hptransfer.linting.compared.revisions import contents, listed, resolved
 from hptransfer.recipe.yaml.gate import MAX_BYTES
@@ -53,18 +54,20 @@ class FileTree:
     single: bool = False
 
     def beside(self, path: str, name: str, file: str) -> tuple[str, bytes] | None:
-        """A file of the run folder of a recipe, with its path: beside the recipe, or at the top.
+        """A file of the run folder of a recipe, with its path: the folder that `validate` would read at the top.
 
         Args:
             path: of the recipe in this tree.
             name: of the recipe, which names its run folder.
             file: its name, one of `EVIDENCE`.
         """
-        for parent in dict.fromkeys((PurePosixPath(path).parent, PurePosixPath())):
-            where = (parent / "runs" / name / file).as_posix()
-            if where in self.evidence:
-                return where, self.evidence[where]
-        return None
+        parents = dict.fromkeys((PurePosixPath(), PurePosixPath(path).parent))
+        folder = chosen([parent / DEFAULT_RUNS / name for parent in parents], self._holds)
+        where = (folder / file).as_posix()
+        return (where, self.evidence[where]) if where in self.evidence else None
+
+    def _holds(self, path: PurePosixPath) -> bool:
+        return path.as_posix() in self.evidence
 
 
 def within_tree(path: str) -> str:

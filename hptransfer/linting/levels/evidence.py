@@ -10,10 +10,10 @@ from pathlib import Path
 from shlex import quote
 
 from hptransfer.errors import Finding, HptransferError, Place
-from hptransfer.evidence.files import Evidence, folder_of, read_evidence
+from hptransfer.evidence.files import NEEDED, Evidence, elsewhere, folder_of, read_evidence, run_folders
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
-from hptransfer.evidence.repair import again, command
+from hptransfer.evidence.repair import again
 from hptransfer.evidence.stale import (
     environment,
     identity_here,
@@ -50,11 +50,11 @@ class EvidenceLevel:
         """
         loaded, options = subject.loaded, subject.options
         folder = folder_of(loaded, options.runs)
-        evidence = read_evidence(folder)
+        evidence, notes = read_evidence(folder), _passed_over(subject, folder)
         if evidence.unreadable:
-            return LevelOutcome(errors=evidence.unreadable)
+            return LevelOutcome(errors=evidence.unreadable, notes=notes)
         if evidence.tuned is None or evidence.transfer is None:
-            return LevelOutcome(errors=(_none(subject, evidence),))
+            return LevelOutcome(errors=(_none(subject, evidence),), notes=notes)
         held = LevelOutcome()
         with nullcontext() if options.trust else untrusted_recipe():
             now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
@@ -69,7 +69,8 @@ class EvidenceLevel:
         errors = [each for each in found if options.strict or each.code not in _WARNINGS]
         warnings = [each for each in found if each not in errors]
         undecided += held.undecided
-        return replace(held, errors=(*errors, *held.errors), warnings=tuple(warnings), undecided=tuple(undecided))
+        told = replace(held, errors=(*errors, *held.errors), warnings=tuple(warnings), undecided=tuple(undecided))
+        return replace(told, notes=(*notes, *held.notes))
 
 
 def _faulty(found: Sequence[Finding]) -> bool:
@@ -80,7 +81,7 @@ def _none(subject: Subject, evidence: Evidence) -> Finding:
     loaded, runs = subject.loaded, subject.options.runs
     missing = [
         name
-        for name, content in (("tuned.yaml", evidence.tuned), ("transfer.json", evidence.transfer))
+        for name, content in zip(NEEDED, (evidence.tuned, evidence.transfer), strict=True)
         if content is None
     ]
     place = Place(str(loaded.path))
@@ -90,21 +91,24 @@ def _none(subject: Subject, evidence: Evidence) -> Finding:
         above = runs.parent if runs.name else Path("..")
         hint = f"`--runs` is the folder of run folders, and {runs} is one of those: write `--runs {quote(str(above))}`"
         return Finding(rule, received, hint, place, "evidence/none")
-    if runs is None and os.path.lexists(evidence.folder):
-        runs = evidence.folder.parent
-    return Finding(
-        rule,
-        received,
-        f"run {command('run', loaded.path, runs)} and commit {_COMMITTED}",
-        place,
-        "evidence/none",
-    )
+    hint = f"run {again('run', loaded.path, evidence)} and commit {_COMMITTED}"
+    if (other := elsewhere(loaded, evidence.folder)) is not None:
+        hint = f"{other} has them: write `--runs {quote(str(other.parent))}`; else {hint}"
+    return Finding(rule, received, hint, place, "evidence/none")
+
+
+def _passed_over(subject: Subject, folder: Path) -> tuple[str, ...]:
+    """Which of two run folders was read, where the user named none and both are there."""
+    if subject.options.runs is not None:
+        return ()
+    others = [each for each in run_folders(subject.loaded) if each != folder and os.path.lexists(each)]
+    return tuple(f"evidence was read from {folder}, and not from {each} (`--runs` names one)" for each in others)
 
 
 def _is_run_folder(runs: Path, name: str) -> bool:
     """Whether a folder that was named as the one of run folders is the recipe's own run folder."""
     return Path(os.path.abspath(runs)).name == name and any(
-        os.path.lexists(runs / file) for file in ("tuned.yaml", "transfer.json")
+        os.path.lexists(runs / file) for file in NEEDED
     )
 
 

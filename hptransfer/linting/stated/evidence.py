@@ -6,8 +6,8 @@ from hptransfer.linting.base import StatedRule
 from hptransfer.recipe.rule_text import Explanation
 
 _AGAIN = (
-    "run `hptransfer run RECIPE` with the same `--runs` and commit what it writes: finished trials that still fit are "
-    "reused where study.db was kept"
+    "run `hptransfer run RECIPE` with the same `--runs` and commit what it writes; the message says whether finished "
+    "trials still fit"
 )
 _AS_WRITTEN = "take the file as the command wrote it: `git log -p` shows who changed it"
 _WHOLE = "the file is as the command wrote it"
