@@ -74,6 +74,7 @@ def validate_command(
     """
     from hptransfer.linting.levels.base import ValidationOptions, in_order
     from hptransfer.linting.paths import select
+    from hptransfer.linting.shared_evidence import told_apart
     from hptransfer.linting.validate import Validation, validate
 
     render = FORMATS.look_up(output_format)
@@ -84,7 +85,7 @@ def validate_command(
     for note in selected.notes:
         print(f"note: {note}", file=sys.stderr)
     results = [Validation(name, None, (fault,)) for name, fault in selected.faults]
-    results += [validate(reference, options) for reference in selected.recipes]
+    results += told_apart([validate(reference, options) for reference in selected.recipes], runs)
     for line in render(results):
         print(line)
     write_summary(results, summary, output_format)

@@ -27,6 +27,7 @@ _HELD = {
     "evidence/edited-fit": _REPLACED,
     "evidence/edited-verdict": _REPLACED,
     "evidence/other-target": _REPLACED,
+    "evidence/shared": "evidence of another recipe is none of its own",
     "evidence/unreadable": "whether it says what it should cannot be asked",
 }
 _REFUSED = "every other command refuses such a recipe as well"

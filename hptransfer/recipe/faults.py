@@ -40,8 +40,8 @@ _MAPPING = (
 _SETTING = ("one value: text, a finite number, true or false", "write one value")
 #: pydantic's type of an error -> what the value must be, and what to write
 _TYPES = {
-    "int_type": ("an integer", "write a whole number without quotes"),
-    "float_type": ("a number", "write a number without quotes"),
+    "int_type": ("an integer", "write a whole number"),
+    "float_type": ("a number", "write a number"),
     "bool_type": ("true or false", "write true or false"),
     "string_type": ("text", "put text in quotes"),
     "tuple_type": ("a list", "write `[...]`"),
@@ -252,7 +252,18 @@ def _instead(path: KeyPath, data: Plain, otherwise: str = "") -> str | None:
 def _relation(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:
     sign, name, hint = _RELATIONS[error["type"]]
     bound = f"{error['ctx'][name]:.15g}"
-    return f"`{dotted(path)} {sign} {bound}` must hold", hint.format(bound), "recipe/range"
+    hint = _as_share(path, data) if (name, bound) == ("le", "1") else hint.format(bound)
+    return f"`{dotted(path)} {sign} {bound}` must hold", hint, "recipe/range"
+
+
+def _as_share(path: KeyPath, data: Plain) -> str:
+    """What to write for a share above 1, which is a percentage, or a number of steps where a key takes such."""
+    value = entry(data, path)
+    if not isinstance(value, int | float) or not 2 <= value <= 100 or not accepts(path, value / 100, data):
+        return "write 1 or less"
+    counted = f"{path[-1]}_steps"
+    steps = f", and `{counted}: {value}` is {value} steps" if counted in keys_at(path[:-1], data) else ""
+    return f"write {value / 100:.12g}: shares are fractions of 1{steps}"
 
 
 def _finite(error: ErrorDetails, path: KeyPath, data: Plain) -> _Explained:

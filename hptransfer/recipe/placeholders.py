@@ -63,6 +63,24 @@ def names_in(text: str) -> tuple[str, ...]:
     return tuple(match["name"] for match in _NAME.finditer(text) if match["name"] is not None)
 
 
+def literals_in(text: str) -> tuple[str, ...]:
+    """What a text has in double braces, which reaches the program in single ones, in order.
+
+    Args:
+        text: a part of a command, or a value of its configuration or environment.
+    """
+    return tuple(match["literal"] for match in _NAME.finditer(text) if match["literal"] is not None)
+
+
+def meant(name: str) -> str:
+    """The known name that was probably meant by one that is not known; the name itself where none is near.
+
+    Args:
+        name: as a text has it, without its braces.
+    """
+    return name if is_known(name) else suggestion.closest(name, PLAIN) or name
+
+
 def planned(name: str) -> Planned | None:
     """What a name asks the plan for; None where it is no such name.
 

@@ -8,8 +8,10 @@ mended, its faults at their places in the file.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
 from hptransfer.errors import Finding
@@ -30,6 +32,8 @@ _ARTIFACTS = {
 }
 #: what every file that a command writes has at its top, and no recipe
 _FORMAT = "format"
+#: suffixes of tables
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 _VARIABLE = re.compile(r"\$\{?[A-Za-z_]\w*\}?")
 
 
@@ -93,6 +97,8 @@ def other_file(document: Document, file: str) -> Finding | None:
     if not isinstance(data, dict):
         received = "nothing" if data is None else f"a list of {len(data)}" if isinstance(data, list) else "a value"
         hint = "begin with `name: my-recipe`; `hptransfer init` writes a recipe to start from"
+        if PurePath(file).suffix.lower() in _TABLES:
+            hint = f"`hptransfer judge {shlex.quote(file)}` takes a table of results"
         place = locate(document.positions, file, ())
         return Finding("a recipe must be a mapping (`key: value` lines)", received, hint, place, "recipe/type")
     if not isinstance(data.get(_FORMAT), int) or {"sizes", "tune"} <= data.keys():

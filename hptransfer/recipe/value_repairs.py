@@ -26,6 +26,9 @@ _NOUNS = r"tokens?|steps?|examples?|sequences?|trials?|seeds?|octaves?|flops?|la
 _NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?"
 #: numbers of which `k` may mean 1024
 _BINARY = {2**power for power in range(1, 11)}
+#: sizes as commands take them: `4096x2`
+_SIZE = re.compile(r"[0-9]{1,7}( ?[xX×*] ?[0-9]{1,7})+")
+_TIMES = re.compile(r" ?[xX×*] ?")
 #: values that are tried as examples where a key has no default and no shipped example
 _EXAMPLES: tuple[Any, ...] = (
     *(64, 0.5, True, "text", "30m", "4GB", "metrics.jsonl", "loss (.*)", "readout", "package.module:name", "w64-d2"),
@@ -253,6 +256,9 @@ def _meanings(value: Plain, path: KeyPath, data: Plain) -> Iterator[Repair]:
         if section is not None and "none" in _named(section, key):
             yield _repair("none")
         return
+    if isinstance(value, list) or (isinstance(value, str) and _SIZE.fullmatch(value.strip())):
+        parts = value if isinstance(value, list) else [int(part) for part in _TIMES.split(value.strip())]
+        yield from _by_position(parts, path, data)
     if not isinstance(value, list | dict):
         yield from _in_a_section(value, path, data)
         yield _repair([value])
@@ -330,8 +336,8 @@ def _of_list(value: list[Plain]) -> Iterator[Repair]:
         yield _repair(value[0])
     if len(value) == 2:
         low, high = value
-        if isinstance(low, int | float) and isinstance(high, int | float) and low < high:
-            yield _repair({"low": low, "high": high})
+        if isinstance(low, int | float) and isinstance(high, int | float) and low != high:
+            yield _repair({"low": min(low, high), "high": max(low, high)})
     merged: dict[str, Plain] = {}
     for each in value:
         if not isinstance(each, dict) or merged.keys() & each.keys():
@@ -349,6 +355,14 @@ def _of_mapping(value: dict[str, Plain]) -> Iterator[Repair]:
         yield _repair([key])
 
 
+def _by_position(parts: list[Plain], path: KeyPath, data: Plain) -> Iterator[Repair]:
+    """`target: [4096, 2]` and `4096x2`, the form of `init --target`, for `{width: 4096, depth: 2}`."""
+    for section in _sections(path, data):
+        needed = [name for name, each in section.model_fields.items() if each.is_required()]
+        if len(needed) == len(parts) > 1:
+            yield _repair(dict(zip(needed, parts, strict=True)))
+
+
 def _in_a_section(value: Plain, path: KeyPath, data: Plain) -> Iterator[Repair]:
     """`parameterization: mup` for `{name: mup}`."""
     found, key = _field(path, data)
@@ -356,12 +370,19 @@ def _in_a_section(value: Plain, path: KeyPath, data: Plain) -> Iterator[Repair]:
         return
     if path[0] in KINDS and len(path) == 1:
         yield _repair({"kind": value})
+    for kind in _sections(path, data):
+        for name in kind.model_fields:
+            yield _repair({name: value})
+
+
+def _sections(path: KeyPath, data: Plain) -> Iterator[type[Section]]:
+    """Sections that the key at a path takes, where it is one of the schema."""
+    found, key = _field(path, data)
+    if found is None or path[-1] != key:
+        return
     annotation = found.model_fields[key].annotation
     inner: list[Any] = [annotation, *get_args(annotation)]
-    for kind in inner:
-        if isinstance(kind, type) and issubclass(kind, Section):
-            for name in kind.model_fields:
-                yield _repair({name: value})
+    yield from (kind for kind in inner if isinstance(kind, type) and issubclass(kind, Section))
 
 
 def _repair(value: Plain) -> Repair:

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from hptransfer.errors import UsageError
 from hptransfer.recipe.command_sections import CommandTrainer
+from hptransfer.trainers._scripts import absent_script
 from hptransfer.trials.code import LARGEST_FILE, script_digests
 
 
@@ -20,8 +21,10 @@ def command_code(command: CommandTrainer, root: Path) -> dict[str, str]:
         root: the recipe's folder, where relative names start.
 
     Raises:
-        UsageError: a declared pattern matches nothing, or files cannot be read or are too long.
+        UsageError: the script or a declared pattern is not there, or files cannot be read or are too long.
     """
+    if (absent := absent_script(command, root)) is not None:
+        raise UsageError(absent[1].rule, received=absent[1].received, hint=absent[1].hint)
     found: dict[str, str] = {}
     paths = list(dict.fromkeys(_files(command, root)))
     if sum(path.stat().st_size for path in paths) > LARGEST_FILE:

@@ -51,6 +51,7 @@ class TestEvidence(LintRuleConformance):
             "advice/small-base": edited(MLP, ("width: 64", "width: 32"), ("[64,", "[32, 64,")),
             "advice/no-transfer": edited(MLP, ("{width: 1024, depth: 4}", "{width: 256, depth: 2}")),
             "advice/single-seed": edited(MLP, ("tune:", "check: {seeds: 1}\ntune:")),
+            "advice/long-warmup": edited(MLP, ("steps: 100", "steps: 100\n  warmup: 1")),
         }
 
 

@@ -48,7 +48,7 @@ def findings(folder: Path, trainer: dict[str, Any], **sections: Any) -> list[Fin
         ({"command": [*COMMAND, "{config}"]}, "recipe/placeholder", "template: base.yaml"),
         ({"accepts": ["hiden.eps"]}, "recipe/accepts", "hidden.init_std"),
         ({"command": COMMAND[:-1]}, "recipe/told", "accepts: [seed]"),
-        ({"command": ["python", "{learning_rate}", "{seed}"]}, "recipe/told", "--width, '{width}'"),
+        ({"command": ["python", "{learning_rate}", "{seed}"]}, "recipe/told", "add `'{width}'` behind"),
         ({"command": ["python", "{width}", "{seed}"]}, "recipe/told", "accepts: [learning_rate]"),
         ({"command": "python train.py"}, "recipe/type", "command: [python, train.py"),
         ({"shell": True}, "recipe/type", "command: 'python train.py"),

@@ -135,7 +135,7 @@ def test_a_hint_that_is_wrong_would_be_seen() -> None:
     assert written("as docs/recipe.md describes the key", "x") == []
     assert written("write `[64]`", "64") == ["[64]"]
     assert written("write `{name: mup}`: a mapping", "x") == ["{name: mup}"]
-    assert written("write a whole number without quotes, for example `steps: 100`", "x") == ["100"]
+    assert written("write a whole number, for example `steps: 100`", "x") == ["100"]
     assert written("delete the line, or write a value: for example `trials: 16`, the default", "null") is None
 
 

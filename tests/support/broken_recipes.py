@@ -235,6 +235,7 @@ _MARKED: dict[str, tuple[str, str]] = {
         "HPT203",
         edited(MLP, ("target: {width: 1024, depth: 4}", "⟪target: {width: 256, depth: 2}")),
     ),
+    "warmup-all-run-long": ("HPT204", edited(MLP, ("steps: 100", "steps: 100\n  warmup: ⟪1"))),
     "short-text": (
         "HPT211",
         edited(MLP, ("{kind: mlp}", "{kind: mlp, context: 100}"), (_TEXT, "{kind: text, ⟪files: ['*.yaml']}")),
@@ -271,6 +272,7 @@ _MARKED: dict[str, tuple[str, str]] = {
         edited(_HF, ("hidden_size: 64", "hidden_size: 64, ⟪attn_implementation: org/kernel")),
     ),
     "absent-file": ("HPT230", edited(COMMAND, ("training:", "  ⟪files: [none.py]\ntraining:"))),
+    "absent-script": ("HPT230", edited(COMMAND, ('"true",', '"python", ⟪"trian.py",'))),
     # comments, HPT950 to HPT954
     "comment-without-brackets": ("HPT950", MLP + "⟪# hptransfer: ignore HPT202 known\n"),
     "comment-without-reason": ("HPT951", MLP + "⟪# hptransfer: ignore[HPT202]\n"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import Finding, MachineError, UsageError
@@ -11,12 +12,18 @@ from hptransfer.recipe.command_sections import CommandTrainer
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.model_sections import ExternalModel
 from hptransfer.recipe.rule_text import Explanation
+from hptransfer.trainers._scripts import absent_script
 from hptransfer.trainers.base import TRAINERS, require_trainable
 
 
 def _files(loaded: LoadedRecipe) -> Iterator[Finding]:
     recipe = loaded.recipe
     if not isinstance(recipe.trainer, CommandTrainer):
+        return
+    if (absent := absent_script(recipe.trainer, loaded.root)) is not None:
+        at, finding = absent
+        path = ("trainer", "command") if at is None else ("trainer", "command", at)
+        yield replace(finding, place=loaded.place(path, value=True))
         return
     try:
         TRAINERS.look_up(recipe.trainer.name).code(recipe, loaded.root)
@@ -47,7 +54,7 @@ def _placed(error: UsageError | MachineError, loaded: LoadedRecipe, path: tuple[
 RULES = (
     FunctionRule(
         "recipe/command-files",
-        "a command's files are there, and its configuration's template has the keys that are set",
+        "a command's script and files are there, and its configuration's template has the keys that are set",
         _files,
         level="error",
         explanation=Explanation(

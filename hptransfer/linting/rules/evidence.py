@@ -12,6 +12,8 @@ from hptransfer.sizes import AXES, LADDERS
 
 LADDER_SPAN = 8
 """a width ladder that spans less shows little: drift hides in the noise of the optima"""
+LONG_WARMUP = 0.9
+"""from this share of a run on hardly a step has the full learning rate"""
 SMALL_BASE = 64
 """below it, widths are far from the limit the rules come from"""
 
@@ -51,6 +53,27 @@ def _single_seed(loaded: LoadedRecipe) -> Iterator[Finding]:
     if seeds < 2:
         rule, hint = "the check should use at least 2 seeds", "write `seeds: 2`: one seed cannot tell drift from noise"
         yield Finding(rule, str(seeds), hint, loaded.place(("check", "seeds")))
+
+
+def _long_warmup(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """The proxy's; of a fixed one that is longer than the run another rule speaks."""
+    training = loaded.recipe.training
+    share, key = training.warmup, "warmup"
+    try:
+        tokens = loaded.recipe.proxy_size.tokens
+    except UsageError:  # durations that follow parameters, which are not counted yet
+        tokens = None
+    if training.warmup_steps is not None or training.warmup_tokens is not None:
+        key = "warmup_steps" if training.warmup_steps is not None else "warmup_tokens"
+        step = training.batch_size * loaded.recipe.predictions_per_example
+        length = training.warmup_tokens or (training.warmup_steps or 0) * step
+        share = 0.0 if tokens is None else length / tokens
+    if share >= LONG_WARMUP:
+        rule = "a warmup should leave most of the run to the full learning rate"
+        whole = "the whole run" if share == 1 else f"{share:.0%} of the run"
+        hint = "write for example `warmup: 0.1`, a tenth of the steps"
+        hint += "" if key == "warmup" else f", in the place of `{key}`"
+        yield Finding(rule, f"{getattr(training, key):g}, {whole}", hint, loaded.place(("training", key), value=True))
 
 
 def _no_transfer(loaded: LoadedRecipe) -> Iterator[Finding]:
@@ -128,6 +151,20 @@ RULES = (
             "check: {seeds: 1}",
             "check: {seeds: 2}",
             at="^seeds",
+        ),
+    ),
+    FunctionRule(
+        "advice/long-warmup",
+        f"a warmup takes less than {LONG_WARMUP:.0%} of the proxy's run",
+        _long_warmup,
+        explanation=Explanation(
+            "HPT204",
+            "A warmup is a fraction of the steps: 1 is the whole run, in which no step has the learning rate that is "
+            "tuned, so its optimum says little about runs that have it.",
+            "write the fraction that is meant: 0.1 is a tenth of the steps",
+            "training: {steps: 100, warmup: 1}",
+            "training: {steps: 100, warmup: 0.01}",
+            at="warmup: ^1}",
         ),
     ),
 )

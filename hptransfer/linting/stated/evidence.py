@@ -283,4 +283,19 @@ RULES = (
             base=None,
         ),
     ),
+    StatedRule(
+        "evidence/shared",
+        "recipes that are checked together have evidence of their own",
+        "error",
+        "evidence",
+        Explanation(
+            "HPT419",
+            "The run folder has the name of the recipe. Two recipes of one name are judged by the same files, and "
+            "running one of them replaces the evidence of the other.",
+            "give one of them another `name`, and run it",
+            "copy.yaml and small.yaml both say `name: small`",
+            "copy.yaml says `name: small-copy`, and has evidence in runs/small-copy",
+            base=None,
+        ),
+    ),
 )

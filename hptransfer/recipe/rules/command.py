@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 
 from hptransfer.hyperparameters import MULTIPLIERS
@@ -60,6 +61,9 @@ def _placeholders(draft: Draft) -> Iterator[Violation]:
                 yield Violation(path, "`{config}` must be written from `config`", received, hint)
             elif name == "config" and path[1] == "config":
                 yield Violation(path, "a configuration must not name itself", received)
+            elif f"${{{name}}}" in str(text):
+                hint = f"write `{{{name}}}`: the value stands in its place, and `$` would stay before it"
+                yield Violation(path, "a name in braces must stand without `$`", f"${{{name}}} in {text!r}", hint)
 
 
 def _accepts(draft: Draft) -> Iterator[Violation]:
@@ -76,21 +80,27 @@ def _told(draft: Draft) -> Iterator[Violation]:
     command = draft.command
     if command is None:
         return
-    named = {*placeholders.names_in_all(command.texts), *command.accepts}
+    # a name that is misspelt is said to be; what it tells is told
+    named = {*map(placeholders.meant, placeholders.names_in_all(command.texts)), *command.accepts}
     if "plan_file" in named or placeholders.WHOLE_PLAN in named:
         return
-    path = ("trainer", "command")
-    rule = "the command must be told whatever changes from run to run"
+    for name, received in _untold(draft, named):
+        path, instead = _meant_for(command, name)
+        yield Violation(path, "the command must be told whatever changes from run to run", received, instead)
+
+
+def _untold(draft: Draft, named: set[str]) -> Iterator[tuple[str, str]]:
+    """What changes and nothing names, with what is said of it."""
     for axis, telling in _TELLING.items():
         ladder = draft.ladders.get(axis)
         changes = axis == "width" or bool(ladder) or (axis == "tokens" and bool(draft.ladders.get("batch_size")))
         if changes and not named & set(telling):
-            yield Violation(path, rule, f"nothing names `{{{telling[0]}}}`", _hint(telling[0]))
+            yield telling[0], f"nothing names `{{{telling[0]}}}`"
     if "seed" not in named:
-        yield Violation(path, rule, "nothing names `{seed}`: all seeds would be one run", _hint("seed"))
+        yield "seed", "nothing names `{seed}`: all seeds would be one run"
     followed = {name for each in named for name in _followed(each)}
     for name in sorted(draft.searched - named - followed):
-        yield Violation(path, rule, f"`tune.space` searches {name}, and nothing names `{{{name}}}`", _hint(name))
+        yield name, f"`tune.space` searches {name}, and nothing names `{{{name}}}`"
 
 
 def _followed(name: str) -> tuple[str, ...]:
@@ -103,10 +113,32 @@ def _followed(name: str) -> tuple[str, ...]:
     return (*_FOLLOWS[asked.quantity], *own)
 
 
-def _hint(name: str) -> str:
-    flag = name.replace("_", "-")
-    variable = f"HPTRANSFER_{name.upper()}"
-    return f"add `--{flag}, '{{{name}}}'`, or `accepts: [{name}]` where the program reads {variable} by itself"
+def _meant_for(command: CommandTrainer, name: str) -> tuple[KeyPath, str]:
+    """Where a name was to be told, and what to write there; the whole command where nothing looks like it."""
+    written, words = f"{{{name}}}", command.words
+    for path, text in _texts(command):
+        if isinstance(text, str) and name in placeholders.literals_in(text):
+            whole = text.replace(f"{{{written}}}", written)
+            return path, f"write `{_quoted(whole, command)}`: double braces send the text `{written}` itself"
+        if isinstance(text, str) and (variable := re.search(rf"\$\{{?{name}\b\}}?", text, re.IGNORECASE)):
+            whole = text.replace(variable[0], written)
+            return path, f"write `{_quoted(whole, command)}`: variables of a shell are not filled in"
+    flags = {f"--{name}", f"--{name.replace('_', '-')}", f"-{name}"}
+    for index, word in enumerate(words):
+        flag, equals, _ = word.partition("=")
+        if flag in flags and not command.shell:
+            instead = f"write `'{flag}={written}'`" if equals else f"write `'{written}'` after `{flag}`"
+            follows = words[index + 1] if index + 1 < len(words) and not equals else ""
+            return ("trainer", "command", index), instead + (f", in the place of `{follows}`" if follows[:1] not in "-" else "")
+    variable_name = f"HPTRANSFER_{name.upper()}"
+    return ("trainer", "command"), (
+        f"add `'{written}'` behind the program's own flag for it, or `accepts: [{name}]` where the program reads "
+        f"{variable_name} by itself"
+    )
+
+
+def _quoted(text: str, command: CommandTrainer) -> str:
+    return text if command.shell else f"'{text}'"
 
 
 def _processes(draft: Draft) -> Iterator[Violation]:

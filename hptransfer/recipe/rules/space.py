@@ -20,6 +20,9 @@ def _empty(draft: Draft) -> Iterator[Violation]:
     for name, axis in draft.space.items():
         if axis.low >= axis.high:
             hint = f"to keep one value, write `training.{name}` and leave `{name}` out of `tune.space`"
+            if axis.low > axis.high:
+                scale = f", scale: {axis.scale}" if "scale" in axis.model_fields_set else ""
+                hint = f"exchange them: `{{low: {axis.high:.12g}, high: {axis.low:.12g}{scale}}}`"
             yield Violation(("tune", "space", name, "low"), "`low < high` must hold", _ends(axis), hint)
 
 
@@ -96,7 +99,7 @@ RULES = (
         explanation=Explanation(
             "HPT150",
             "There is nothing to search.",
-            "to keep one value, write it in `training` and leave the name out of `tune.space`",
+            "exchange the two; or, to keep one value, write it in `training` and leave the name out of `tune.space`",
             "tune:\n  space:\n    learning_rate: {low: 1, high: 1e-1}",
             "tune:\n  space:\n    learning_rate: {low: 1e-4, high: 1e-1}",
             at="low: ^1",

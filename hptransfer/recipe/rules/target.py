@@ -19,7 +19,9 @@ def _larger(draft: Draft) -> Iterator[Violation]:
             mine, theirs = getattr(target, axis), getattr(shape, axis)
             if mine < theirs:
                 rule = f"`target.{axis} >= {name}.{axis}` must hold"
-                hint = f"transfer goes from small to large: write a target {axis} of at least {theirs}"
+                ladder = max(draft.ladders.get(axis) or (theirs,))
+                enough = f"above {ladder}, where the ladder ends" if ladder > theirs else f"of at least {theirs}"
+                hint = f"transfer goes from small to large: write a target {axis} {enough}"
                 yield Violation(("sizes", "target", axis), rule, f"target.{axis}={mine}, {name}.{axis}={theirs}", hint)
 
 

@@ -79,6 +79,17 @@ def decode(source: bytes, file: str) -> tuple[str, list[Finding]]:
         for column, character in enumerate(row, 1)
         if forbidden(character)
     ]
+    found += [
+        fault(
+            "a recipe must be indented with plain spaces",
+            f"U+{ord(match[1]):04X} {unicodedata.name(match[1])}",
+            "write plain spaces: pasted text has others that look alike",
+            line,
+            match.start(1) + 1,
+        )
+        for line, row in enumerate(re.split(r"\r\n|\r|\n", text), 1)
+        if (match := re.match(r"[ \t]*([^\S \t])", row)) and unicodedata.category(match[1]) == "Zs"
+    ]
     return text, found[:MAX_FAULTS]
 
 
