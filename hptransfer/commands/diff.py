@@ -29,6 +29,9 @@ def diff_command(
     trust: Annotated[
         bool, typer.Option("--trust", help="Code that recipes name may run, to plan their models.")
     ] = False,
+    summary: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append it in Markdown as well.", show_default=False)
+    ] = None,
 ) -> int:
     """Compare recipes of two versions: their keys, their plans at the target, and what committed evidence says.
 
@@ -37,7 +40,8 @@ def diff_command(
         recipe with a verdict was removed.
 
     Raises:
-        UsageError: there is no such path or revision, no recipe in either version, or too much to compare.
+        UsageError: there is no such path or revision, no recipe in either version, too much to compare, or the file
+            of the summary cannot be written.
     """
     from hptransfer.errors import UsageError
     from hptransfer.linting.compared.recipes import compare
@@ -56,4 +60,10 @@ def diff_command(
     found = Compared(base, head, recipes)
     for line in FORMATS.look_up(output_format)(found):
         print(line)
+    if summary is not None:
+        from hptransfer.report.summary import append_markdown
+
+        text = "\n".join(FORMATS.look_up("markdown")(found)) + "\n\n"
+        full = "### The summary of this step is full: see the log.\n\n"
+        append_markdown(summary, lambda room: next((each for each in (text, full) if len(each.encode()) <= room), ""))
     return 1 if found.regressed else 0

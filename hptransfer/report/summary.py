@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from hptransfer.errors import Finding, UsageError
@@ -33,6 +33,20 @@ def append_summary(results: Sequence[Checked], path: Path) -> None:
         UsageError: it is no regular file, or cannot be written.
         MachineError: the disk is full.
     """
+    append_markdown(path, lambda room: summary(results, room))
+
+
+def append_markdown(path: Path, written: Callable[[int], str]) -> None:
+    """Appends Markdown to a file that the page of a CI job shows.
+
+    Args:
+        path: of the file; it is made where there is none.
+        written: from the bytes that there is room for to the text.
+
+    Raises:
+        UsageError: it is no regular file, or cannot be written.
+        MachineError: the disk is full.
+    """
     with located_faults(path):
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(path, flags, 0o644)
@@ -40,7 +54,7 @@ def append_summary(results: Sequence[Checked], path: Path) -> None:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode):
                 raise UsageError("a summary is appended to a regular file", received=str(path), hint="name another")
-            file.write(summary(results, MOST_BYTES - status.st_size).encode("utf-8", "replace"))
+            file.write(written(MOST_BYTES - status.st_size).encode("utf-8", "replace"))
 
 
 def summary(results: Sequence[Checked], room: int = MOST_BYTES) -> str:

@@ -24,14 +24,16 @@ def errors(capsys: pytest.CaptureFixture[str], recipes: list[Path], runs: Path |
 def test_a_copy_is_not_valid_by_the_first_one_s_evidence(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], ignored: bool
 ) -> None:
-    """The error is on the second, names both, and no comment excuses it."""
+    """The error is on the second and names both; a comment that would excuse it is an error itself."""
     kept = Kept(tmp_path)
     copy = tmp_path / "zcopy.yaml"
     comment = "# hptransfer: ignore-file[HPT419] known\n" if ignored else ""
     copy.write_text(comment + kept.recipe.read_text())
-    found = [each for each in errors(capsys, [kept.recipe, copy], tmp_path / "kept") if each["id"] == "HPT419"]
+    found = errors(capsys, [kept.recipe, copy], tmp_path / "kept")
 
-    assert [each["file"] for each in found] == [str(copy)]
+    assert [(each["id"], each["file"]) for each in found] == [("HPT953" if ignored else "HPT419", str(copy))]
+    if ignored:
+        return
     assert str(kept.recipe) in found[0]["received"]
     assert str(tmp_path / "kept" / kept.name) in found[0]["received"]
 

@@ -18,6 +18,8 @@ from hptransfer.recipe.yaml.gate import MAX_BYTES
 _UNTRUSTED = "code that a recipe names runs with `--trust` only"
 #: sections on which a plan depends
 _PLANNED = ("model", "data", "trainer", "training", "parameterization", "sizes")
+#: data of this kind are the texts of Python's own library
+OF_PYTHON = "stdlib-text"
 #: the verdict that a recipe may not lose
 _BEST = "TRANSFERS"
 
@@ -71,6 +73,12 @@ class RecipeComparison:
             return "moved"
         same = self.base.evidence == self.head.evidence and bool(self.base.errors) == bool(self.head.errors)
         return "unchanged" if same and not self.changes and not (self.plan and self.plan.groups) else "changed"
+
+    @property
+    def not_compared(self) -> tuple[str, ...]:
+        """What may have changed without a word: the content of data that come from elsewhere than Python itself."""
+        kinds = [each.loaded.recipe.data.kind for each in (self.base, self.head) if each and each.loaded]
+        return ("data",) if len(kinds) == 2 and kinds[1] != OF_PYTHON else ()
 
     @property
     def regressions(self) -> tuple[str, ...]:

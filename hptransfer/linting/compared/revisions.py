@@ -87,6 +87,22 @@ def listed(commit: str, folder: Path) -> Iterator[Blob]:
             yield Blob(os.fsdecode(path[len(prefix) :]), name, int(size))
 
 
+def not_ignored(folder: Path) -> frozenset[bytes] | None:
+    """Paths below a folder of a working tree that git tracks or would add, and nested repositories with a `/`.
+
+    Args:
+        folder: paths are relative to it.
+
+    Returns:
+        None where it is in no working tree, or is ignored as a whole: then nobody says what belongs to it.
+    """
+    try:
+        listing = _git(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", "."], folder)
+    except UsageError:
+        return None
+    return frozenset(filter(None, listing.split(b"\0"))) or None
+
+
 def contents(blobs: Sequence[Blob], folder: Path) -> Mapping[str, bytes]:
     """Content of files by path, as git has it: no filter and no conversion runs.
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from hptransfer.errors import UsageError
 from hptransfer.evidence.files import DEFAULT_RUNS, chosen
 from hptransfer.files import bounded_content
-from hptransfer.linting.compared.revisions import contents, listed, resolved
+from hptransfer.linting.compared.revisions import contents, listed, not_ignored, resolved
 from hptransfer.recipe.yaml.gate import MAX_BYTES
 
 #: files that commands leave in a run folder
@@ -131,10 +131,23 @@ def _of_revision(label: str, commit: str, paths: Sequence[str], here: Path) -> F
 
 
 def _of_folder(label: str, folder: Path, paths: Sequence[str]) -> FileTree:
-    every = dict(_walked(folder, label))
+    belonging = not_ignored(folder)
+    # results count where they lie, as for `validate`; a recipe that git ignores is nobody's change
+    every = {
+        path: size
+        for path, size in _walked(folder, label)
+        if belonging is None or _is_evidence(path) or _belongs(path, belonging)
+    }
     wanted = _bounded(every, paths, label)
     read = {path: content for path in wanted if (content := _content(folder / path)) is not None}
     return _sorted_out(label, folder.absolute(), every, read, paths)
+
+
+def _belongs(path: str, belonging: frozenset[bytes]) -> bool:
+    """Whether git lists a file, or a repository of its own around it."""
+    above = map(os.fsencode, map(str, PurePosixPath(path).parents))
+    # a submodule is listed as a file, another repository as a folder
+    return os.fsencode(path) in belonging or any(each in belonging or each + b"/" in belonging for each in above)
 
 
 def _of_file(label: str, file: Path, here: Path) -> FileTree:

@@ -65,7 +65,7 @@ def counted(found: Compared) -> str:
 
 
 def unasked(found: Compared) -> Iterator[str]:
-    """Yields a sentence where recipes that do not change name code, which may.
+    """Yields a sentence each on code and on data, which may change where recipes do not.
 
     Args:
         found: all recipes of two versions.
@@ -74,6 +74,8 @@ def unasked(found: Compared) -> Iterator[str]:
     if count:
         named = "1 recipe that does not change names" if count == 1 else f"{count} recipes that do not change name"
         yield f"{named} code of its own, whose plan was not compared: it runs with `--trust` only"
+    if any(each.not_compared for each in found.recipes):
+        yield "contents of data are not compared: `hptransfer validate --level evidence` holds evidence to them"
 
 
 def told(version: Version | None) -> str:

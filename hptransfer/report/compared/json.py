@@ -35,6 +35,7 @@ def _recipe(each: RecipeComparison) -> dict[str, Any]:
         "changes": [asdict(change) for change in each.changes],
         "plan": None if each.plan is None else asdict(each.plan),
         "undecided": list(each.undecided),
+        "not_compared": list(each.not_compared),
         "regressions": list(each.regressions),
     }
 
