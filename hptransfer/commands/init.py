@@ -80,7 +80,7 @@ def _from_command(command: str, path: Path, *, runs: bool) -> int:
         print(printable(sentence), file=sys.stderr)
     print(path, flush=True)
     if draft.failure:
-        print(printable(draft.failure), file=sys.stderr)
+        print(printable(f"{draft.failure} ({path} was written all the same)"), file=sys.stderr)
     return 1 if draft.failure else 0
 
 

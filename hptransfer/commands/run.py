@@ -25,7 +25,7 @@ def run_command(
     from hptransfer.costing.forecast import forecast_run
     from hptransfer.report.check import CheckPrinter, save_check
     from hptransfer.report.forecast import show_forecast
-    from hptransfer.report.scaled import describe_kept, print_scaled
+    from hptransfer.report.scaled import describe_kept, print_open, print_scaled
     from hptransfer.report.tracking import session_of
     from hptransfer.report.tune import print_tuned, tune_progress
     from hptransfer.scaling.objections import no_target
@@ -61,6 +61,8 @@ def run_command(
             refusal = no_target(checked.evidence, checked.outlook, options.recipe, given)
             console.print(refusal, markup=False, soft_wrap=True)
         console.print(f"results in {session.folder.path}", soft_wrap=True)
+        if target is not None:
+            print_open(checked, console)
     if options.as_json:
         document = {
             "tuned": tuned.model_dump(mode="json"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hptransfer.errors import HptransferError, UsageError, printable
 from hptransfer.recipe.command_guess import (
@@ -62,7 +63,20 @@ def proposed_recipe(text: str, name: str, folder: Path, limit: float | None = TR
         f"The loss was found in: {results.found[:100]}" if results.found else "Nothing like `loss: 1.23` was printed."
     )
     remarks += outside
+    remarks += _on_interpreter(command, failed=not worked, output=output + str(remarks))
     return RecipeDraft(name, command, results, cwd, tuple(map(printable, remarks)), failure)
+
+
+def _on_interpreter(command: GuessedCommand, *, failed: bool, output: str) -> list[str]:
+    """What to write for the program, where it is an interpreter that has other packages, or only this machine has."""
+    first = command.words[0] if command.words and not isinstance(command.words, str) else ""
+    if not re.fullmatch(r"python[\d.]*", PurePath(first).name):
+        return []
+    if failed and "ModuleNotFoundError" in output:
+        return [f"`{first}` lacks a module; `{{python}}` in its place is the interpreter that runs hptransfer."]
+    if PurePath(first).is_absolute():
+        return [f"{first} is this machine's; `{{python}}` in its place is whichever interpreter runs hptransfer."]
+    return []
 
 
 def _tried(command: GuessedCommand, limit: float) -> tuple[list[str], str, bool]:

@@ -22,5 +22,6 @@ __all__ = [
     "levels",
     "paths",
     "planned",
+    "shared_evidence",
     "validate",
 ]

@@ -35,7 +35,8 @@ def told_apart(results: Sequence[Validation], runs: Path | None) -> list[Validat
             folder = folder_of(loaded, runs)
             other = first.setdefault(os.path.realpath(folder), loaded)
             if other is not loaded:
-                result = _with(result, _shared(loaded, other, folder))
+                found.append(_with(result, _shared(loaded, other, folder)))
+                continue
         found.append(result)
     return found
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -115,7 +117,18 @@ def guessed_command(text: str) -> GuessedCommand:
             pattern = rf"({re.escape(each.flag)}(?:=|\s+)){re.escape(each.value)}(?!\S)"
             rendered = re.sub(pattern, rf"\1{{{each.placeholder}}}", rendered)
         return GuessedCommand(rendered, text, {}, flags)
-    return GuessedCommand(tuple(_replaced(words, flags)), tuple(words), environment, flags)
+    own = ["{python}", *words[1:]] if words and _runs_here(words[0]) else words
+    return GuessedCommand(tuple(_replaced(own, flags)), tuple(words), environment, flags)
+
+
+def _runs_here(word: str) -> bool:
+    """Whether a word is the path of the interpreter that runs here, which other machines have elsewhere.
+
+    Of a virtual environment the folder decides: its interpreter is a link to one with other packages.
+    """
+    path = os.path.abspath(word)
+    same = os.path.dirname(path) == os.path.dirname(os.path.abspath(sys.executable))
+    return os.path.isabs(word) and same and os.path.isfile(path) and os.path.samefile(path, sys.executable)
 
 
 def _flags(words: Sequence[str]) -> tuple[Flag, ...]:

@@ -34,10 +34,10 @@ FORM_RULES = (
         "the recipe is a file that can be read",
         Explanation(
             "HPT001",
-            "A misspelt path, a folder or a file without permission has no content to check; the exit status is 2.",
+            "A misspelt path, a pipe or a file without permission has no content to check; the exit status is 2.",
             "name a file that exists, or write one with `hptransfer init`",
-            "hptransfer validate folder-of-recipes/",
-            "hptransfer validate folder-of-recipes/small.yaml",
+            "hptransfer validate recipes/smal.yaml",
+            "hptransfer validate recipes/small.yaml",
             base=None,
         ),
     ),

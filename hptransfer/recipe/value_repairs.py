@@ -257,7 +257,7 @@ def _meanings(value: Plain, path: KeyPath, data: Plain) -> Iterator[Repair]:
             yield _repair("none")
         return
     if isinstance(value, list) or (isinstance(value, str) and _SIZE.fullmatch(value.strip())):
-        parts = value if isinstance(value, list) else [int(part) for part in _TIMES.split(value.strip())]
+        parts: list[Plain] = value if isinstance(value, list) else [*map(int, _TIMES.split(value.strip()))]
         yield from _by_position(parts, path, data)
     if not isinstance(value, list | dict):
         yield from _in_a_section(value, path, data)

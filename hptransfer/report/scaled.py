@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hptransfer.artifacts.target import TargetFile
+from hptransfer.checking.expectations import OPEN
 from hptransfer.export.base import EXPORTERS
 from hptransfer.report.horizon import describe_horizon, describe_timescales
 from hptransfer.report.prediction import describe_prediction
@@ -15,6 +16,9 @@ from hptransfer.report.terminal import print_long
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from hptransfer.checking.result import CheckResult
+    from hptransfer.transfer.scope import Outlook
 
 
 def describe_scaled(
@@ -65,6 +69,34 @@ def print_scaled(
         checked: whether a check that was just printed has said the verdict, the target's and what was spent.
     """
     print_long(describe_scaled(path, target, exported, checked=checked), console)
+
+
+def print_open(checked: CheckResult, console: Console) -> None:
+    """Print what to do about an exit status of 3 that the target alone causes; nothing elsewhere.
+
+    Args:
+        checked: what the check found, the target among it.
+        console: where it is printed.
+    """
+    said = describe_open(checked.outlook)
+    if said is not None and checked.exit_status == OPEN:
+        print_long(said, console)
+
+
+def describe_open(outlook: Outlook) -> str | None:
+    """What to do about a supported target that the check does not reach; None where there is none.
+
+    Args:
+        outlook: what the check says of the target that was written.
+    """
+    if outlook.settled or outlook.scope is None:
+        return None
+    listed = ", ".join(each.axis for each in outlook.scope.axes if each.standing == "not covered")
+    return (
+        "exit status 3: the check supports the values along its ladder; that they hold at the target is not shown "
+        f"({listed}: NOT COVERED above). Make the ladder longer or the target smaller, or accept it: "
+        f"`accept: [{listed}]` in `sizes.target` (docs/verdicts.md)"
+    )
 
 
 def describe_kept(path: Path, kept: Path) -> str:

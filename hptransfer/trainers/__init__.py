@@ -9,4 +9,4 @@ _torch_runs    one run in this process, by the plan of its size
 _data          a recipe's data in a worker
 """
 
-__all__ = ["_bench", "_kept_process", "_logs", "_torch_runs", "_trial_run", "base"]
+__all__ = ["_bench", "_kept_process", "_logs", "_scripts", "_torch_runs", "_trial_run", "base"]

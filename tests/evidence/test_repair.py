@@ -208,9 +208,8 @@ def test_evidence_here_counts_before_that_beside_the_recipe(kept: Kept) -> None:
     errors, notes = _read_from(kept)
 
     assert errors == ()
-    assert notes == [
-        f"{kept.recipe}: evidence was read from runs/{kept.name}, and not from a b/runs/{kept.name} (`--runs` names one)"
-    ]
+    read, other = f"runs/{kept.name}", f"a b/runs/{kept.name}"
+    assert notes == [f"{kept.recipe}: evidence was read from {read}, and not from {other} (`--runs` names one)"]
 
 
 def test_evidence_elsewhere_is_named(kept: Kept) -> None:

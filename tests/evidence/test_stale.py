@@ -102,7 +102,7 @@ def test_a_changed_model_is_named(tmp_path: Path) -> None:
 
 
 def test_a_change_is_reported_once(tmp_path: Path) -> None:
-    """One error for both files: what was just named is not called unknown, and fields of the other rule are not compared."""
+    """One error for both files: what was named is not called unknown, fields of the other rule are not compared."""
     kept = Kept(tmp_path)
     kept.recipe.write_text(kept.recipe.read_text().replace("{name: mup}", "{name: standard}"))
     errors = kept.validate().errors

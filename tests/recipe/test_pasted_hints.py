@@ -186,7 +186,7 @@ def test_an_absent_script_is_found_before_training(tmp_path: Path, words: str, s
         command = f"'{words} {told.replace(',', '').replace(chr(34), '')}', shell: true"
     recipe = tmp_path / "r.yaml"
     recipe.write_text(COMMAND.replace(f"command: {WORDS}", f"command: {command}".replace(", shell", "\n  shell")))
-    found = [each for each in validate(str(recipe), ValidationOptions()).errors]
+    found = validate(str(recipe), ValidationOptions()).errors
 
     absent = SCRIPTS[words]
     assert [each.received for each in found] == ([] if absent is None else [f"no {absent} in the recipe's folder"])

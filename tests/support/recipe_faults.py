@@ -185,7 +185,11 @@ FAULTS = [
         "steps: 100\n  lr: 1",
         "6:3 `lr` is not a key of `training` | None | did you mean `learning_rate`? keys of `training`: `steps`...",
     ),
-    ("steps: 100", "steps: 100\n  warmup: 2", "6:11 `training.warmup <= 1` must hold | 2 | write 0.02: shares are fractions of 1, and `warmup_steps: 2`..."),
+    (
+        "steps: 100",
+        "steps: 100\n  warmup: 2",
+        "6:11 `training.warmup <= 1` must hold | 2 | write 0.02: shares are fractions of 1, and `warmup_steps: 2`...",
+    ),
     (
         "tune:",
         "trails: 3\ntune:",

@@ -80,9 +80,7 @@ def _faulty(found: Sequence[Finding]) -> bool:
 def _none(subject: Subject, evidence: Evidence) -> Finding:
     loaded, runs = subject.loaded, subject.options.runs
     missing = [
-        name
-        for name, content in zip(NEEDED, (evidence.tuned, evidence.transfer), strict=True)
-        if content is None
+        name for name, content in zip(NEEDED, (evidence.tuned, evidence.transfer), strict=True) if content is None
     ]
     place = Place(str(loaded.path))
     rule = "a recipe must have its evidence beside it, or in the folder that `--runs` names"
@@ -107,9 +105,7 @@ def _passed_over(subject: Subject, folder: Path) -> tuple[str, ...]:
 
 def _is_run_folder(runs: Path, name: str) -> bool:
     """Whether a folder that was named as the one of run folders is the recipe's own run folder."""
-    return Path(os.path.abspath(runs)).name == name and any(
-        os.path.lexists(runs / file) for file in NEEDED
-    )
+    return Path(os.path.abspath(runs)).name == name and any(os.path.lexists(runs / file) for file in NEEDED)
 
 
 def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:

@@ -129,7 +129,9 @@ def _meant_for(command: CommandTrainer, name: str) -> tuple[KeyPath, str]:
         if flag in flags and not command.shell:
             instead = f"write `'{flag}={written}'`" if equals else f"write `'{written}'` after `{flag}`"
             follows = words[index + 1] if index + 1 < len(words) and not equals else ""
-            return ("trainer", "command", index), instead + (f", in the place of `{follows}`" if follows[:1] not in "-" else "")
+            return ("trainer", "command", index), instead + (
+                f", in the place of `{follows}`" if follows[:1] not in "-" else ""
+            )
     variable_name = f"HPTRANSFER_{name.upper()}"
     return ("trainer", "command"), (
         f"add `'{written}'` behind the program's own flag for it, or `accepts: [{name}]` where the program reads "
