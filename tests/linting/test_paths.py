@@ -13,7 +13,7 @@ from hptransfer.linting.paths import select
 from hptransfer.recipe.load import STDIN
 from tests.support.recipe_texts import GPT, MLP, edited
 
-TUNED = "format: 7\ntune: {}\nsizes: {}\nmodel: {}\nname: x\n"
+TARGET = "format: 7\nparameterization: mup\nmodel: {}\ntraining: {}\n"
 WORKFLOW = "name: ci\non: push\njobs: {}\n"
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "recipes/deep/c.yaml": "# comment\n{name: small, model: {kind: mlp}, sizes: {}}\n",
         "recipes/broken.yaml": edited(MLP, ("steps: 100", "steps: [100")),
         "recipes/ci.yaml": WORKFLOW,
-        "recipes/runs/tiny/tuned.yaml": TUNED,
+        "recipes/runs/tiny/target.yaml": TARGET,
         "recipes/.hidden/d.yaml": MLP,
         "recipes/notes.txt": MLP,
     }.items():
@@ -44,11 +44,12 @@ def test_a_folders_recipes_are_told_from_its_other_yaml(folder: Path) -> None:
     assert found.recipes == ("recipes/a.yml", "recipes/b.yaml", "recipes/broken.yaml", "recipes/deep/c.yaml")
     assert found.faults == ()
     assert [clause.partition(": ")[::2] for clause in found.passed_over] == [
+        ("recipes/.hidden", "hidden"),
         (
             "recipes/ci.yaml",
             "no recipe: none of `parameterization`, `sizes` or `tune` among two keys of a recipe at its top",
         ),
-        ("recipes/runs/tiny/tuned.yaml", "a result, by its `format`"),
+        ("recipes/runs/tiny/target.yaml", "a result, by its `format`"),
     ]
 
 

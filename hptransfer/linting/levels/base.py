@@ -67,6 +67,8 @@ class LevelOutcome:
         open: what was run and gave no answer, as when a budget ended; the exit status is 3.
         decided: whether anything of the level's claim was decided; where not, no recipe is called valid for the level.
         left_to: clause of `undecided` -> the level that decides it, or says itself why it cannot.
+        unasked: what was not asked because of `errors`, a clause each; where comments excuse the errors, the level is
+            not decided.
     """
 
     errors: tuple[Finding, ...] = ()
@@ -77,6 +79,7 @@ class LevelOutcome:
     open: tuple[Finding, ...] = ()
     decided: bool = True
     left_to: Mapping[str, str] = field(default_factory=dict)
+    unasked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool | None:

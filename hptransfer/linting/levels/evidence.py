@@ -32,6 +32,8 @@ from hptransfer.registry import untrusted_recipe
 _COMMITTED = "tuned.yaml, transfer.json and, where it was written, target.yaml"
 #: findings that leave a recipe valid, unless `--strict` is given
 _WARNINGS = ("evidence/other-environment", "evidence/other-words", "evidence/forced-target")
+#: what is not asked of evidence with a fault
+_FOLLOWS = "whether fit, verdict and target follow from the trials, and are what the recipe expects"
 
 
 class EvidenceLevel:
@@ -50,11 +52,11 @@ class EvidenceLevel:
         """
         loaded, options = subject.loaded, subject.options
         folder = folder_of(loaded, options.runs)
-        evidence = read_evidence(folder)
+        evidence = read_evidence(folder, named=options.runs is not None)
         if evidence.unreadable:
-            return LevelOutcome(errors=evidence.unreadable)
+            return LevelOutcome(errors=evidence.unreadable, unasked=(_FOLLOWS,))
         if evidence.tuned is None or evidence.transfer is None:
-            return LevelOutcome(errors=(_none(subject, evidence),))
+            return LevelOutcome(errors=(_none(subject, evidence),), unasked=(_FOLLOWS,))
         held = LevelOutcome()
         with nullcontext() if options.trust else untrusted_recipe():
             now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
@@ -69,7 +71,13 @@ class EvidenceLevel:
         errors = [each for each in found if options.strict or each.code not in _WARNINGS]
         warnings = [each for each in found if each not in errors]
         undecided += held.undecided
-        return replace(held, errors=(*errors, *held.errors), warnings=tuple(warnings), undecided=tuple(undecided))
+        return replace(
+            held,
+            errors=(*errors, *held.errors),
+            warnings=tuple(warnings),
+            undecided=tuple(undecided),
+            unasked=(_FOLLOWS,) if _faulty(found) else (),
+        )
 
 
 def _faulty(found: Sequence[Finding]) -> bool:

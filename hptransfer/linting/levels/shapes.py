@@ -58,7 +58,10 @@ def _asks_for_trust(recipe: Recipe, own: Mapping[KeyPath, str]) -> str:
 def _outcome(subject: Subject, *, trusted: bool = False) -> LevelOutcome:
     """What the rules say in this process; code of the recipe's own is kept out of it unless it is trusted."""
     outcome = run_rules("shapes", subject, around=None if trusted else untrusted_recipe)
-    if not outcome.errors:
+    most = subject.options.max_flops
+    if outcome.errors and most is not None:
+        outcome = replace(outcome, unasked=(f"whether it takes at most {most:.3g} FLOPs",))
+    elif not outcome.errors:
         with nullcontext() if trusted else untrusted_recipe():
             capped = flops_capped(subject)
         outcome = replace(outcome, errors=capped.errors, undecided=capped.undecided)
@@ -104,8 +107,8 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
         payload: "path" of the recipe, "rules", topics of the user's own, and "max_flops" or null.
 
     Returns:
-        "errors" and "warnings" as lists of findings as plain data, "undecided" as clauses, and "left_to", for some of
-        them the level that decides it.
+        "errors" and "warnings" as lists of findings as plain data, "undecided" and "unasked" as clauses, and "left_to",
+        for some of those undecided the level that decides it.
     """
     options = ValidationOptions(
         ("static", "shapes"), trust=True, rules=tuple(payload["rules"]), max_flops=payload["max_flops"]
@@ -116,6 +119,7 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
         "warnings": [asdict(finding) for finding in outcome.warnings],
         "undecided": list(outcome.undecided),
         "left_to": dict(outcome.left_to),
+        "unasked": list(outcome.unasked),
     }
 
 
@@ -132,4 +136,5 @@ def _read(said: Mapping[str, Any], file: str) -> LevelOutcome:
     found = {side: tuple(finding(each) for each in said[side]) for side in ("errors", "warnings")}
     left_to = {str(clause): str(level) for clause, level in said["left_to"].items()}
     undecided = tuple(str(each) for each in said["undecided"])
-    return LevelOutcome(found["errors"], found["warnings"], undecided, left_to=left_to)
+    unasked = tuple(str(each) for each in said["unasked"])
+    return LevelOutcome(found["errors"], found["warnings"], undecided, left_to=left_to, unasked=unasked)
