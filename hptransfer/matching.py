@@ -210,7 +210,8 @@ class _Search:
                 return
             try:
                 mode = os.stat(target).st_mode
-            except OSError:  # it leads nowhere, or to itself
+            except OSError:  # or to itself
+                self.unseen[name] = "a link that leads nowhere"
                 return
         if rest and stat.S_ISDIR(mode):
             self.expand(name, rest, down)

@@ -108,7 +108,7 @@ def _not_read(received: str, path: Path) -> Finding:
 
 
 def _text(folder: Path, name: str, *, named: bool) -> str:
-    """Content of a file of the folder; none of the file, the folder and, where nobody named it, `runs` may be a link."""
+    """Content of a file; neither the file, the folder nor, where nobody named it, the one above may be a link."""
     flags = os.O_RDONLY | os.O_CLOEXEC
     folders = flags | os.O_DIRECTORY | os.O_NOFOLLOW
     above = folders if not named else flags | os.O_DIRECTORY

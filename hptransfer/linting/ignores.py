@@ -201,7 +201,9 @@ class Ignores:
         """That a level is not decided, at the comment of each error that ended it and was excused."""
         by_comment = {each.comment: each.finding for each in excused}
         return [
-            self._made("ignore/ends-level", f"{finding.id or finding.code} is excused, so it is not known {unasked}", place)
+            self._made(
+                "ignore/ends-level", f"{finding.id or finding.code} is excused, so it is not known {unasked}", place
+            )
             for place, finding in by_comment.items()
         ]
 

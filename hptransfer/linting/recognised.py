@@ -1,7 +1,7 @@
 """Which of a folder's YAML files are recipes, however broken: by the keys at their top, which a bounded parse finds.
 
-A line that looks like a key may stand in a text, and a key may be written in ways that no line shows (`? sizes`,
-`"\\x73izes"`, in braces, indented, between line ends of other systems). So nothing is told by lines.
+A line that looks like a key may stand in a text, and a key may be written in ways that no line shows (behind `?`, with
+escapes, in braces, indented, between line ends of other systems). So nothing is told by lines.
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def why_no_recipe(content: bytes) -> str | None:
     if _ARTIFACT in keys:
         return "a result, by its `format`"
     # what follows a fault of YAML is not known: a word that tells a recipe is enough there
-    if keys & TELLING and len(keys & _KEYS) > 1 or broken and any(word in text for word in TELLING):
+    hidden = broken and any(word in text for word in TELLING)
+    if hidden or (keys & TELLING and len(keys & _KEYS) > 1):
         return None
     return f"no recipe: none of {or_(TELLING)} among two keys of a recipe at its top"
 

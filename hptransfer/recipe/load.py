@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import stat
@@ -206,6 +207,8 @@ def find_recipe(reference: str | Path) -> Path:
 def _read(path: Path) -> bytes:
     try:
         if str(path) == STDIN:
+            if sys.stdin is None:  # as Python has it where the descriptor is closed
+                raise OSError(errno.EBADF, "standard input is closed")
             return sys.stdin.buffer.read(MAX_BYTES + 1)
         with open_regular(path) as stream:
             return stream.read(MAX_BYTES + 1)

@@ -276,7 +276,9 @@ def test_a_finding_that_ends_a_level_leaves_it_undecided(
 
     assert {each.finding.id for each in result.excused} == {codes}
     assert [each.id for each in result.errors] == ["HPT955"]
-    assert f"{codes} is excused, so it is not known whether fit, verdict and target follow" in str(result.errors[0].received)
+    assert f"{codes} is excused, so it is not known whether fit, verdict and target follow" in str(
+        result.errors[0].received
+    )
     assert result.sound is None
     assert result.unanswered
     assert result.summary["levels"]["evidence"]["passed"] is False

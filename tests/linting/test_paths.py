@@ -184,3 +184,29 @@ def test_a_check_of_endless_trials_is_no_recipe(folder: Path) -> None:
     Path("endless.yaml").write_text(text)
 
     assert validate_command(["endless.yaml"]) == 1
+
+
+def test_what_lies_here_goes_before_a_shipped_recipe(folder: Path) -> None:
+    """A folder that is called as a shipped recipe was committed to be checked; the shipped one was not."""
+    (folder / "images").mkdir()
+    (folder / "images" / "mine.yaml").write_text(MLP)
+
+    assert select(["images"]).recipes == ("images/mine.yaml",)
+    assert select(["gpt"]).recipes == ("gpt",)
+
+
+def test_a_link_that_leads_nowhere_is_named(folder: Path) -> None:
+    """A recipe that was replaced by such a link is not checked, and that is said."""
+    (folder / "recipes" / "gone.yaml").symlink_to("nowhere.yaml")
+
+    assert "recipes/gone.yaml: a link that leads nowhere" in select(["recipes"]).passed_over
+
+
+def test_a_closed_standard_input_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python has no stream then; nothing was read, so the exit status is 2."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert validate_command(["-"]) == 2
+    assert "standard input is closed" in capsys.readouterr().out

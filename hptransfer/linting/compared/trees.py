@@ -222,9 +222,7 @@ def _sorted_out(
     """Recipes, which may have errors, evidence, and other YAML, which the other version may have as a recipe."""
     candidates = {path: read.get(path) for path in every if _may_be_recipe(path, paths)}
     recipes = {
-        path: content
-        for path, content in candidates.items()
-        if content is not None and why_no_recipe(content) is None
+        path: content for path, content in candidates.items() if content is not None and why_no_recipe(content) is None
     }
     other = {path: content for path, content in candidates.items() if path not in recipes}
     return FileTree(label, recipes, {path: text for path, text in read.items() if _is_evidence(path)}, folder, other)

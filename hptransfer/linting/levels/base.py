@@ -27,6 +27,7 @@ class ValidationOptions:
         runs: the folder of run folders, whose evidence is judged; None for `runs` beside each recipe.
         max_trials: trials that tune and check may train; None for no cap.
         max_flops: floating point operations that they may take; None for no cap.
+        confined: whether the level runs in a process with limits already.
     """
 
     levels: tuple[str, ...] = ("static",)
@@ -36,6 +37,7 @@ class ValidationOptions:
     runs: Path | None = None
     max_trials: int | None = None
     max_flops: float | None = None
+    confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
