@@ -29,7 +29,7 @@ VALID = {
     "document-start": f"--- # first\n{PLAIN}...\n",
 }
 #: ways that make it a recipe with errors
-BROKEN = {
+BROKEN: dict[str, str | bytes] = {
     "tabs-behind-keys": re.sub(r"(?m)^(sizes|tune|parameterization):", r"\1\t:", PLAIN),
     "format": f"format: 1\n{PLAIN}",
     "directive": f"%YAML 1.1\n---\n{PLAIN}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +25,8 @@ def bounded(level: str, subject: Subject, work: Callable[[Subject], LevelOutcome
     """What a level's work finds, done here where the model is as small as most, else in a process with limits.
 
     Args:
-        level: its name.
-        subject: the recipe.
+        level: the level's own name in the registry.
+        subject: a recipe without errors at the levels before.
         work: the whole work of the level; it runs no code that the recipe names.
 
     Raises:
@@ -74,7 +74,7 @@ def told(outcome: LevelOutcome) -> dict[str, Any]:
     """An outcome as JSON-able data.
 
     Args:
-        outcome: of one level.
+        outcome: what one level found.
     """
     return {
         **{side: [asdict(finding) for finding in getattr(outcome, side)] for side in _SIDES},
@@ -94,10 +94,10 @@ def heard(said: Mapping[str, Any], file: str | None = None) -> LevelOutcome:
     Raises:
         KeyError, TypeError, AttributeError: it has another form.
     """
-    sides = {side: tuple(_finding(each, file) for each in said[side]) for side in _SIDES}
-    clauses = {name: tuple(str(each) for each in said[name]) for name in _CLAUSES}
+    parts: dict[str, Any] = {side: tuple(_finding(each, file) for each in said[side]) for side in _SIDES}
+    parts |= {name: tuple(str(each) for each in said[name]) for name in _CLAUSES}
     left_to = {str(clause): str(level) for clause, level in said["left_to"].items()}
-    return replace(LevelOutcome(**sides, **clauses), decided=bool(said["decided"]), left_to=left_to)
+    return LevelOutcome(**parts, decided=bool(said["decided"]), left_to=left_to)
 
 
 def _finding(data: Mapping[str, Any], file: str | None) -> Finding:
