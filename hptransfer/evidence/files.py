@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,14 +56,16 @@ def folder_of(loaded: LoadedRecipe, runs: Path | None) -> Path:
     if runs is not None:
         return runs / name
     here = Path(DEFAULT_RUNS) / name
-    return here if os.path.lexists(here) else loaded.path.parent / DEFAULT_RUNS / name
+    # nothing is asked behind a link, whose end may lie outside
+    return here if os.path.islink(DEFAULT_RUNS) or os.path.lexists(here) else loaded.path.parent / DEFAULT_RUNS / name
 
 
-def read_evidence(folder: Path) -> Evidence:
+def read_evidence(folder: Path, *, named: bool = False) -> Evidence:
     """The artifacts of a run folder.
 
     Args:
         folder: a run folder; it need not exist.
+        named: whether the user named the folder of run folders, which then may be a link of the user's own.
     """
     found: dict[str, object] = {}
     faults = []
@@ -70,7 +74,7 @@ def read_evidence(folder: Path) -> Evidence:
     for part, kind in kinds.items():
         path = folder / names[part]
         try:
-            text = _text(folder, names[part])
+            text = _text(folder, names[part], named=named)
             found[part] = kind.parse(text, path)  # type: ignore[attr-defined]  # all of them are artifacts
         except FileNotFoundError:
             continue
@@ -103,27 +107,43 @@ def _not_read(received: str, path: Path) -> Finding:
     return Finding(rule, received, _AS_WRITTEN, Place(str(path)), _CODE)
 
 
-def _text(folder: Path, name: str) -> str:
-    """Content of a file of the folder; neither the folder nor the file may be a link."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        directory = os.open(folder, flags | os.O_DIRECTORY)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR) and os.path.lexists(folder):
-            raise OSError(error.errno, f"{folder} is a link, or no folder") from None
-        raise
-    try:
-        file = os.open(name, flags | os.O_NONBLOCK, dir_fd=directory)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(error.errno, "it is a link") from None
-        raise
-    finally:
-        os.close(directory)
-    with os.fdopen(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+def _text(folder: Path, name: str, *, named: bool) -> str:
+    """Content of a file; neither the file, the folder nor, where nobody named it, the one above may be a link."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    folders = flags | os.O_DIRECTORY | os.O_NOFOLLOW
+    above = folders if not named else flags | os.O_DIRECTORY
+    with (
+        _opened(folder.parent, above, None, hint=None if named else _LINKED) as runs,
+        _opened(folder, folders, runs) as directory,
+        _opened(folder / name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, directory) as descriptor,
+        os.fdopen(descriptor, "rb", closefd=False) as file,
+    ):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, and no regular file")
-        content = opened.read(LARGEST + 1)
+        content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise OSError(errno.EFBIG, f"it is longer than {LARGEST:,} bytes")
     return content.decode()
+
+
+_LINKED = "results that lie elsewhere are named with `--runs`"
+
+
+@contextmanager
+def _opened(path: Path, flags: int, folder: int | None, *, hint: str | None = None) -> Iterator[int]:
+    """The descriptor of an entry of a folder, closed at the end.
+
+    Raises:
+        OSError: it cannot be opened; what it is instead is said of a link.
+    """
+    try:
+        descriptor = os.open(path if folder is None else path.name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and flags & os.O_NOFOLLOW and os.path.lexists(path):
+            said = f"{path} is a link{', or no folder' if flags & os.O_DIRECTORY else ''}"
+            raise OSError(error.errno, f"{said}{'' if hint is None else f': {hint}'}") from None
+        raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

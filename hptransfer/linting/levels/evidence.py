@@ -22,6 +22,7 @@ from hptransfer.evidence.stale import (
     stale,
     written_files,
 )
+from hptransfer.linting.levels._apart import bounded
 from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
@@ -32,6 +33,8 @@ from hptransfer.registry import untrusted_recipe
 _COMMITTED = "tuned.yaml, transfer.json and, where it was written, target.yaml"
 #: findings that leave a recipe valid, unless `--strict` is given
 _WARNINGS = ("evidence/other-environment", "evidence/other-words", "evidence/forced-target")
+#: what is not asked of evidence with a fault
+_FOLLOWS = "whether fit, verdict and target follow from the trials, and are what the recipe expects"
 
 
 class EvidenceLevel:
@@ -48,28 +51,41 @@ class EvidenceLevel:
         Args:
             subject: a recipe without errors at the levels before.
         """
-        loaded, options = subject.loaded, subject.options
-        folder = folder_of(loaded, options.runs)
-        evidence = read_evidence(folder)
-        if evidence.unreadable:
-            return LevelOutcome(errors=evidence.unreadable)
-        if evidence.tuned is None or evidence.transfer is None:
-            return LevelOutcome(errors=(_none(subject, evidence),))
-        held = LevelOutcome()
-        with nullcontext() if options.trust else untrusted_recipe():
-            now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
-            found = list(_findings(evidence, now))
-            undecided = list(now.undecided)
-            if not _faulty(found):
-                more, reason = _target(evidence, now)
-                found += more
-                undecided += reason
-            if not _faulty(found):  # what was edited, or is of another recipe, says nothing of what this one gives
-                held = held_to(now.loaded, evidence, _unread(now))
-        errors = [each for each in found if options.strict or each.code not in _WARNINGS]
-        warnings = [each for each in found if each not in errors]
-        undecided += held.undecided
-        return replace(held, errors=(*errors, *held.errors), warnings=tuple(warnings), undecided=tuple(undecided))
+        return bounded("evidence", subject, _outcome) if not subject.options.trust else _outcome(subject)
+
+
+LEVEL = EvidenceLevel()
+
+
+def _outcome(subject: Subject) -> LevelOutcome:
+    loaded, options = subject.loaded, subject.options
+    folder = folder_of(loaded, options.runs)
+    evidence = read_evidence(folder, named=options.runs is not None)
+    if evidence.unreadable:
+        return LevelOutcome(errors=evidence.unreadable, unasked=(_FOLLOWS,))
+    if evidence.tuned is None or evidence.transfer is None:
+        return LevelOutcome(errors=(_none(subject, evidence),), unasked=(_FOLLOWS,))
+    held = LevelOutcome()
+    with nullcontext() if options.trust else untrusted_recipe():
+        now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
+        found = list(_findings(evidence, now))
+        undecided = list(now.undecided)
+        if not _faulty(found):
+            more, reason = _target(evidence, now)
+            found += more
+            undecided += reason
+        if not _faulty(found):  # what was edited, or is of another recipe, says nothing of what this one gives
+            held = held_to(now.loaded, evidence, _unread(now))
+    errors = [each for each in found if options.strict or each.code not in _WARNINGS]
+    warnings = [each for each in found if each not in errors]
+    undecided += held.undecided
+    return replace(
+        held,
+        errors=(*errors, *held.errors),
+        warnings=tuple(warnings),
+        undecided=tuple(undecided),
+        unasked=(_FOLLOWS,) if _faulty(found) else (),
+    )
 
 
 def _faulty(found: Sequence[Finding]) -> bool:
@@ -150,6 +166,3 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
 
 def _unread(now: Present) -> str | None:
     return "the model was not read" if "rules" not in now.parts and now.undecided else None
-
-
-LEVEL = EvidenceLevel()
