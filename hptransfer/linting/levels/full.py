@@ -15,7 +15,7 @@ from hptransfer.checking.check import check
 from hptransfer.checking.expected import Expected
 from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import PROCESSORS, BudgetOptions
-from hptransfer.errors import BudgetError, Finding, HptransferError, Place, UsageError, printable
+from hptransfer.errors import BudgetError, Finding, HptransferError, Place, printable
 from hptransfer.evidence.files import folder_of, read_evidence
 from hptransfer.evidence.repair import command
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
