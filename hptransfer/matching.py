@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -52,10 +52,13 @@ class Matches:
     Attributes:
         files: regular files, relative to the folder, with slashes, sorted.
         outside: links that lead out of the folder and were not followed, as they are named in it, sorted.
+        unseen: what the pattern's wildcards go past -> why: hidden folders, hidden files that would match by another
+            name, and links where `**` stands.
     """
 
     files: tuple[str, ...]
     outside: tuple[str, ...]
+    unseen: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
 def is_pattern(name: str) -> bool:
@@ -128,7 +131,7 @@ def _searched(pattern: str, root: str, trusted: bool) -> Matches | UsageError:
         )
     except (ValueError, RecursionError):  # a zero byte, or more parts than a path can have: no file has such a name
         return Matches((), ())
-    return Matches(tuple(sorted(search.files)), tuple(sorted(search.outside)))
+    return Matches(tuple(sorted(search.files)), tuple(sorted(search.outside)), dict(sorted(search.unseen.items())))
 
 
 class _TooMuchError(Exception):
@@ -144,6 +147,7 @@ class _Search:
     bounds: Bounds
     files: set[str] = field(default_factory=set)
     outside: set[str] = field(default_factory=set)
+    unseen: dict[str, str] = field(default_factory=dict)
     _seen: set[tuple[str, int]] = field(default_factory=set)
     _listed: dict[str, list[tuple[str, int]]] = field(default_factory=dict)
     _looked_at: int = 0
@@ -160,8 +164,12 @@ class _Search:
         elif is_pattern(first):
             matches = _matcher(first)
             for name, mode in self._list(folder):
-                if (first.startswith(".") or not name.startswith(".")) and matches(name):
+                if not matches(name):
+                    continue
+                if first.startswith(".") or not name.startswith("."):
                     self._enter(_join(folder, name), mode, rest, down)
+                elif not rest and stat.S_ISREG(mode):
+                    self.unseen[_join(folder, name)] = "hidden"
         else:
             self._count()
             inner = _join(folder, first)
@@ -174,10 +182,21 @@ class _Search:
     def _expand_any(self, folder: str, parts: tuple[str, ...], rest: tuple[str, ...], down: int) -> None:
         self.expand(folder, rest, down)
         for name, mode in self._list(folder):
-            if stat.S_ISDIR(mode) and not name.startswith("."):
+            if name.startswith(".") or stat.S_ISLNK(mode):
+                self._pass(_join(folder, name), mode)
+            elif stat.S_ISDIR(mode):
                 if down >= self.bounds.depth:
                     raise _TooMuchError(f"folders lie more than {self.bounds.depth} deep")
                 self.expand(_join(folder, name), parts, down + 1)
+
+    def _pass(self, name: str, mode: int) -> None:
+        """Remembers a folder into which `**` does not go; of git's own, nothing is anybody's file."""
+        if stat.S_ISDIR(mode) and PurePosixPath(name).name != ".git":
+            self.unseen[name] = "hidden"
+        elif stat.S_ISLNK(mode):
+            target = _resolved(self.root, PurePosixPath(name).parts)
+            if target is None or os.path.isdir(target):
+                self.unseen[name] = "a link that leads out" if target is None else "a link to a folder"
 
     def _enter(self, name: str, mode: int, rest: tuple[str, ...], down: int) -> None:
         """Takes a file that ends the pattern, or goes on in a folder."""
@@ -191,7 +210,8 @@ class _Search:
                 return
             try:
                 mode = os.stat(target).st_mode
-            except OSError:  # it leads nowhere, or to itself
+            except OSError:  # or to itself
+                self.unseen[name] = "a link that leads nowhere"
                 return
         if rest and stat.S_ISDIR(mode):
             self.expand(name, rest, down)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TypeVar
@@ -61,8 +62,18 @@ def folder_of(loaded: LoadedRecipe, runs: Path | None) -> Path:
     if runs is not None:
         return runs / loaded.recipe.name
     folders = run_folders(loaded)
-    there = [folder for folder in folders if os.path.lexists(folder)]
-    return chosen(there or folders[-1:], os.path.lexists)
+    there = [folder for folder in folders if behind_a_link(folder) or os.path.lexists(folder)]
+    # nothing is asked behind a link, whose end may lie outside: such a folder counts, and is refused when it is read
+    return chosen(there or folders[-1:], lambda path: behind_a_link(path.parent) or os.path.lexists(path))
+
+
+def behind_a_link(folder: Path) -> bool:
+    """Whether a run folder, or the folder of run folders, is a link.
+
+    Args:
+        folder: a run folder; it need not exist.
+    """
+    return os.path.islink(folder.parent) or os.path.islink(folder)
 
 
 def chosen(folders: Sequence[Folder], holds: Callable[[Folder], bool]) -> Folder:
@@ -89,26 +100,28 @@ def run_folders(loaded: LoadedRecipe) -> tuple[Path, ...]:
     """
     here = Path(DEFAULT_RUNS) / loaded.recipe.name
     beside = loaded.path.parent / DEFAULT_RUNS / loaded.recipe.name
-    shipped = loaded.path in shipped_recipes().values() and not os.path.lexists(beside)
+    shipped = loaded.path in shipped_recipes().values() and not os.path.lexists(beside.parent)
     return (here,) if shipped or os.path.abspath(beside) == os.path.abspath(here) else (here, beside)
 
 
 def elsewhere(loaded: LoadedRecipe, folder: Path) -> Path | None:
-    """Another run folder of the recipe that holds all the evidence; None where there is none.
+    """Another run folder of the recipe that holds all the evidence, behind no link; None where there is none.
 
     Args:
         loaded: the recipe, whose name the folder has.
         folder: the one that was read.
     """
     others = (each for each in run_folders(loaded) if os.path.abspath(each) != os.path.abspath(folder))
-    return next((each for each in others if all(os.path.lexists(each / name) for name in NEEDED)), None)
+    asked = (each for each in others if not behind_a_link(each))
+    return next((each for each in asked if all(os.path.lexists(each / name) for name in NEEDED)), None)
 
 
-def read_evidence(folder: Path) -> Evidence:
+def read_evidence(folder: Path, *, named: bool = False) -> Evidence:
     """The artifacts of a run folder.
 
     Args:
         folder: a run folder; it need not exist.
+        named: whether the user named the folder of run folders, which then may be a link of the user's own.
     """
     found: dict[str, object] = {}
     faults = []
@@ -117,7 +130,7 @@ def read_evidence(folder: Path) -> Evidence:
     for part, kind in kinds.items():
         path = folder / names[part]
         try:
-            text = _text(folder, names[part])
+            text = _text(folder, names[part], named=named)
             found[part] = kind.parse(text, path)  # type: ignore[attr-defined]  # all of them are artifacts
         except FileNotFoundError:
             continue
@@ -150,27 +163,43 @@ def _not_read(received: str, path: Path) -> Finding:
     return Finding(rule, received, _AS_WRITTEN, Place(str(path)), _CODE)
 
 
-def _text(folder: Path, name: str) -> str:
-    """Content of a file of the folder; neither the folder nor the file may be a link."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-    try:
-        directory = os.open(folder, flags | os.O_DIRECTORY)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR) and os.path.lexists(folder):
-            raise OSError(error.errno, f"{folder} is a link, or no folder") from None
-        raise
-    try:
-        file = os.open(name, flags | os.O_NONBLOCK, dir_fd=directory)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise OSError(error.errno, "it is a link") from None
-        raise
-    finally:
-        os.close(directory)
-    with os.fdopen(file, "rb") as opened:
-        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+def _text(folder: Path, name: str, *, named: bool) -> str:
+    """Content of a file; neither the file, the folder nor, where nobody named it, the one above may be a link."""
+    flags = os.O_RDONLY | os.O_CLOEXEC
+    folders = flags | os.O_DIRECTORY | os.O_NOFOLLOW
+    above = folders if not named else flags | os.O_DIRECTORY
+    with (
+        _opened(folder.parent, above, None, hint=None if named else _LINKED) as runs,
+        _opened(folder, folders, runs) as directory,
+        _opened(folder / name, flags | os.O_NOFOLLOW | os.O_NONBLOCK, directory) as descriptor,
+        os.fdopen(descriptor, "rb", closefd=False) as file,
+    ):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise OSError(errno.EINVAL, "it is a folder, a pipe or a device, and no regular file")
-        content = opened.read(LARGEST + 1)
+        content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise OSError(errno.EFBIG, f"it is longer than {LARGEST:,} bytes")
     return content.decode()
+
+
+_LINKED = "results that lie elsewhere are named with `--runs`"
+
+
+@contextmanager
+def _opened(path: Path, flags: int, folder: int | None, *, hint: str | None = None) -> Iterator[int]:
+    """The descriptor of an entry of a folder, closed at the end.
+
+    Raises:
+        OSError: it cannot be opened; what it is instead is said of a link.
+    """
+    try:
+        descriptor = os.open(path if folder is None else path.name, flags, dir_fd=folder)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and flags & os.O_NOFOLLOW and os.path.lexists(path):
+            said = f"{path} is a link{', or no folder' if flags & os.O_DIRECTORY else ''}"
+            raise OSError(error.errno, f"{said}{'' if hint is None else f': {hint}'}") from None
+        raise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)

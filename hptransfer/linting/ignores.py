@@ -176,8 +176,12 @@ class Ignores:
         return found
 
     def _fault(self, code: str, received: str, place: Place, hint: str | None = None) -> None:
+        self.faults.append(self._made(code, received, place, hint))
+
+    @staticmethod
+    def _made(code: str, received: str, place: Place, hint: str | None = None) -> Finding:
         summary = next(rule.summary for rule in all_rules() if rule.code == code)
-        self.faults += explained([Finding(summary, received, hint, place, code)], explanations())
+        return next(iter(explained([Finding(summary, received, hint, place, code)], explanations())))
 
     def applied(self, outcome: LevelOutcome) -> LevelOutcome:
         """What a level found, without what is excused.
@@ -185,8 +189,23 @@ class Ignores:
         Args:
             outcome: what one level found.
         """
+        before = len(self.excused)
         errors = tuple(self._kept(outcome.errors, "error"))
-        return replace(outcome, errors=errors, warnings=tuple(self._kept(outcome.warnings, "warning")))
+        kept = replace(outcome, errors=errors, warnings=tuple(self._kept(outcome.warnings, "warning")))
+        if errors or not (outcome.errors and outcome.unasked):
+            return kept
+        ended = self._ended(self.excused[before : before + len(outcome.errors)], "; ".join(outcome.unasked))
+        return replace(kept, open=(*kept.open, *ended), decided=False)
+
+    def _ended(self, excused: Iterable[Excused], unasked: str) -> list[Finding]:
+        """That a level is not decided, at the comment of each error that ended it and was excused."""
+        by_comment = {each.comment: each.finding for each in excused}
+        return [
+            self._made(
+                "ignore/ends-level", f"{finding.id or finding.code} is excused, so it is not known {unasked}", place
+            )
+            for place, finding in by_comment.items()
+        ]
 
     def _kept(self, findings: Iterable[Finding], level: Level) -> Iterator[Finding]:
         for finding in findings:

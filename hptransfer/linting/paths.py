@@ -6,7 +6,6 @@ Nothing of a recipe is judged here: of a folder's YAML files only the names of t
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import stat
 from collections.abc import Iterator, Sequence
@@ -16,26 +15,19 @@ from pathlib import Path, PurePath
 from hptransfer.errors import Finding, Place, UsageError, printable
 from hptransfer.files import open_regular
 from hptransfer.linting.catalogue import explanations
+from hptransfer.linting.recognised import TELLING, or_, why_no_recipe
 from hptransfer.matching import is_pattern, leads_out, matching
 from hptransfer.recipe.load import STDIN, is_run_folder
 from hptransfer.recipe.rule_text import explained
-from hptransfer.recipe.schema import Recipe
 from hptransfer.recipe.shipped import shipped_recipes
-from hptransfer.recipe.yaml.gate import MAX_BYTES, read_yaml
+from hptransfer.recipe.yaml.gate import MAX_BYTES
 
 #: recipes that one command may check
 MOST_RECIPES = 5_000
 #: files of folders that are no recipes and are named one by one
 MOST_NAMED = 20
-#: keys of which a file in a folder must have one at its top, besides others of a recipe, to be taken for one
-_TELLING = frozenset({"sizes", "tune", "parameterization"})
-_KEYS = frozenset(Recipe.model_fields)
-#: what every file that a command of this tool writes has at its top, and no recipe
-_ARTIFACT = "format"
-_KEY = re.compile(rb"^(?:\"?'?)([A-Za-z_][A-Za-z0-9_]*)(?:\"?'?)[ \t]*:(?:[ \t\r]|$)", re.MULTILINE)
-
-#: a mapping in braces, after comments: its keys do not begin lines
-_FLOW = re.compile(rb"(?:\s|#[^\n]*\n|---)*\{")
+#: YAML files of a folder, whatever the case of their suffix
+_YAML = ("**/*.[yY][aA][mM][lL]", "**/*.[yY][mM][lL]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +96,7 @@ def _meant(argument: str, trusted: bool, passed_over: dict[str, None]) -> Iterat
         else:
             yield argument  # a shipped recipe, or said to be missing by whoever reads it
         return
-    if stat.S_ISDIR(mode) and argument not in shipped_recipes():
+    if stat.S_ISDIR(mode):  # what lies here goes before a shipped recipe of its name: it is what was committed
         yield from _of_folder(argument, trusted, passed_over)
     else:
         yield argument
@@ -122,17 +114,16 @@ def _of_glob(argument: str, trusted: bool) -> Iterator[str]:
 
 
 def _of_folder(argument: str, trusted: bool, passed_over: dict[str, None]) -> Iterator[str]:
-    names = set()
-    for pattern in ("**/*.yaml", "**/*.yml"):
+    names: set[str] = set()
+    unseen: dict[str, str] = {}
+    for pattern in _YAML:
         found = matching(pattern, Path(argument), trusted=trusted)
-        names |= {*found.files, *found.outside}
-        passed_over |= {f"{os.path.join(argument, name)}: a link that leads out": None for name in found.outside}
+        names |= set(found.files)
+        unseen |= {**found.unseen, **dict.fromkeys(found.outside, "a link that leads out")}
     some = False
-    for name in sorted(names):
+    for name in sorted({*names, *unseen}):
         path = os.path.join(argument, name)
-        if any(clause.startswith(f"{path}: ") for clause in passed_over):
-            continue
-        why = _no_recipe(Path(path))
+        why = unseen[name] if name in unseen and name not in names else _no_recipe(Path(path))
         if why is None:
             some = True
             yield path
@@ -147,13 +138,11 @@ def _of_folder(argument: str, trusted: bool, passed_over: dict[str, None]) -> It
                 f"--runs {shlex.quote(str(Path(argument).parent))}`",
                 code="path/nothing",
             )
-        hint = (
-            f"a folder's recipes are its *.yaml and *.yml with {_or(_TELLING)} among other keys of a recipe at the top"
-        )
         raise UsageError(
             "a folder must hold a recipe",
             received=f"{len(names)} YAML file(s), none of them a recipe",
-            hint=hint,
+            hint=f"a folder's recipes are its *.yaml and *.yml with {or_(TELLING)} among other keys of a recipe at the "
+            "top; hidden files, and those of hidden folders, are named one by one",
             code="path/nothing",
         )
 
@@ -162,18 +151,9 @@ def _no_recipe(path: Path) -> str | None:
     """Why a file of a folder is not taken for a recipe; None where it is one, however broken."""
     try:
         with open_regular(path) as stream:
-            content = stream.read(MAX_BYTES + 1)
+            return why_no_recipe(stream.read(MAX_BYTES + 1))
     except OSError:
         return None  # its reader says why it cannot be read
-    keys = {key.decode() for key in _KEY.findall(content)}
-    if _FLOW.match(content):
-        data = read_yaml(content, str(path)).data
-        keys |= {str(key) for key in data} if isinstance(data, dict) else set()
-    if _ARTIFACT in keys:
-        return "a result, by its `format`"
-    if len(keys & _KEYS) < 2 or not keys & _TELLING:
-        return f"no recipe: none of {_or(_TELLING)} among two keys of a recipe at its top"
-    return None
 
 
 def _require_inside(argument: str) -> None:
@@ -226,8 +206,3 @@ def _identity(name: str) -> tuple[int, int] | None:
 def _placed(finding: Finding, argument: str) -> Finding:
     placed = Finding(finding.rule, finding.received, finding.hint, Place(argument), finding.code)
     return explained([placed], explanations())[0]
-
-
-def _or(names: frozenset[str]) -> str:
-    *others, last = (f"`{name}`" for name in sorted(names))
-    return f"{', '.join(others)} or {last}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import stat
@@ -220,6 +221,8 @@ def is_run_folder(path: Path) -> bool:
 def _read(path: Path) -> bytes:
     try:
         if str(path) == STDIN:
+            if sys.stdin is None:  # as Python has it where the descriptor is closed
+                raise OSError(errno.EBADF, "standard input is closed")
             return sys.stdin.buffer.read(MAX_BYTES + 1)
         with open_regular(path) as stream:
             return stream.read(MAX_BYTES + 1)

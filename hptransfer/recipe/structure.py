@@ -240,6 +240,6 @@ def is_template(value: Plain) -> bool:
     """Whether a value is text with a place for another program to fill in: `{{ width }}`, `${WIDTH}`.
 
     Args:
-        value: of a recipe.
+        value: plain data of a recipe, as the gate read it.
     """
     return isinstance(value, str) and bool(TEMPLATE.search(value) or _VARIABLE.fullmatch(value))

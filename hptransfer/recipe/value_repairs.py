@@ -57,7 +57,7 @@ def repairs(path: KeyPath, value: Plain, data: Plain) -> tuple[Repair, ...]:
 
     Args:
         path: keys and list indices that lead to the value.
-        value: what stands there.
+        value: plain data that stands there in the file.
         data: the whole recipe as plain data, whose kinds decide among variants.
     """
     if isinstance(value, str) and (either := _either(value)):
@@ -184,7 +184,7 @@ def flow(value: Plain) -> str:
     """A value in YAML on one line.
 
     Args:
-        value: plain data.
+        value: plain data, as the gate reads it.
     """
     if isinstance(value, dict):
         return "{" + ", ".join(f"{flow(key)}: {flow(each)}" for key, each in value.items()) + "}"

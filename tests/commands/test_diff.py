@@ -537,3 +537,16 @@ def test_markdown_of_hostile_recipes(capsys: pytest.CaptureFixture[str]) -> None
         bare = re.sub(r"`[^`]*`|</?(?:code|details|summary)>|<br>", "", line)
         assert "<" not in bare.replace("<!-- -->", "")  # which splits mentions and links
         assert not re.search(r"@\w|://", bare)
+
+
+def test_recipes_are_told_as_validate_tells_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """By their keys, not by lines: a new one cannot hide by how it is written, and layout alone is no change."""
+    indented = "".join(f"  {line}\n" for line in MLP.splitlines())
+    other = edited(MLP, ("name: small", "name: other"))
+    version("a", {"r.yaml": MLP, "ci.yaml": "on: push\njobs: {}\n"})
+    version("b", {"r.yaml": indented, "ci.yaml": "on: pull_request\njobs: {}\n", "new.YAML": f"format: 1\n{other}"})
+    version("b", {"braces.yaml": json.dumps({"sizes": {}, "name": "x"})})
+
+    recipes = {each["path"]: each["status"] for each in found(capsys, "a", "b")}
+
+    assert recipes == {"r.yaml": "unchanged", "new.YAML": "added", "braces.yaml": "added"}

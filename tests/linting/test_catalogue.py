@@ -110,7 +110,15 @@ def test_told_examples_are_few() -> None:
     told = [rule.code for rule in all_rules() if text_of(rule).base is None and rule.level in ("static", "shapes")]
 
     trust = [f"trust/{why}" for why in ("time", "process", "memory", "processes", "output", "answer")]
-    assert told == ["recipe/unavailable", "path/outside", "path/limits", "caps/trials", "caps/flops", *trust]
+    assert told == [
+        "recipe/unavailable",
+        "path/outside",
+        "path/limits",
+        "caps/trials",
+        "caps/flops",
+        "caps/model",
+        *trust,
+    ]
 
 
 def test_sections_take_the_places_of_the_bases() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from hptransfer.linting.ignores import comments
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import Validation, validate
 from tests.support.kept_evidence import Kept
-from tests.support.recipe_texts import MLP, edited
+from tests.support.recipe_texts import LLAMA, MLP, edited
 
 #: breaks HPT202 at line 15
 WEAK = MLP + "check:\n  seeds: 1\n"
@@ -232,3 +233,79 @@ def test_edited_evidence_cannot_be_excused(tmp_path: Path, code: str) -> None:
     assert {each.code for each in result.errors} >= {"ignore/held"}
     kept.recipe.write_text(kept.recipe.read_text().replace("# hptransfer: ignore-file", "# ignored"))
     assert "evidence/edited-verdict" in kept.found()
+
+
+def _stripped(kept: Kept) -> None:
+    for name in ("tuned.yaml", "transfer.json"):
+        kept.edit(name, lambda content: content.update(evidence=None))
+    kept.edit("transfer.json", lambda content: content.update(verdict="DRIFTS"))
+
+
+def _of_another_recipe(kept: Kept) -> None:
+    kept.edit("transfer.json", lambda content: content.update(recipe_hash="0" * 64, verdict="DRIFTS"))
+
+
+def _of_another_identity(kept: Kept) -> None:
+    kept.edit("target.yaml", lambda content: content["provenance"].update(recipe_hash="0" * 64))
+    kept.edit("target.yaml", lambda content: content["scope"].update(covered=True))
+
+
+def _gone(kept: Kept) -> None:
+    kept.file("tuned.yaml").unlink()
+
+
+@pytest.mark.parametrize(
+    ("codes", "edit"),
+    [
+        ("HPT402", _stripped),
+        ("HPT407", _of_another_recipe),
+        ("HPT413", _of_another_identity),
+        ("HPT400", _gone),
+    ],
+)
+def test_a_finding_that_ends_a_level_leaves_it_undecided(
+    tmp_path: Path, codes: str, edit: Callable[[Kept], None]
+) -> None:
+    """What comes after such a finding was not looked at: excused, it must not look as if it had been."""
+    kept = Kept(tmp_path)
+    edit(kept)
+    assert {each.id for each in kept.validate().errors} == {codes}
+
+    kept.recipe.write_text(f"# hptransfer: ignore-file[{codes}] later\n{kept.recipe.read_text()}")
+    result = kept.validate()
+
+    assert {each.finding.id for each in result.excused} == {codes}
+    assert [each.id for each in result.errors] == ["HPT955"]
+    assert f"{codes} is excused, so it is not known whether fit, verdict and target follow" in str(
+        result.errors[0].received
+    )
+    assert result.sound is None
+    assert result.unanswered
+    assert result.summary["levels"]["evidence"]["passed"] is False
+
+
+def test_a_finding_that_ends_nothing_is_excused_as_before(tmp_path: Path) -> None:
+    """Another platform's evidence was computed again all the same."""
+    kept = Kept(tmp_path)
+    kept.recipe.write_text(f"# hptransfer: ignore-file[HPT416] built there\n{kept.recipe.read_text()}")
+
+    assert kept.validate(strict=True).errors == ()
+
+
+def test_comments_excuse_no_cap(tmp_path: Path) -> None:
+    """An error of `static` that is excused, or a model that cannot be built, must not keep a cap from being asked."""
+    text = MLP.replace("data: {kind: stdlib-text}", "data: {kind: text, files: [nowhere.txt]}")
+    assert text != MLP
+    path = tmp_path / "recipe.yaml"
+    path.write_text("# hptransfer: ignore-file[HPT210] it is not here\n" + text)
+
+    assert validate(str(path)).errors == ()
+    capped = validate(str(path), ValidationOptions(max_trials=3))
+    assert [each.code for each in capped.errors] == ["caps/trials"]
+
+    unbuildable = edited(LLAMA, ("hidden_size: 64", "hidden_act: nothing, hidden_size: 64"))
+    path.write_text(f"# hptransfer: ignore-file[HPT300] it cannot be built\n{unbuildable}")
+    levels = ("static", "shapes")
+    assert validate(str(path), ValidationOptions(levels)).errors == ()
+    capped = validate(str(path), ValidationOptions(levels, max_flops=1.0))
+    assert [each.code for each in capped.errors] == ["ignore/ends-level"]

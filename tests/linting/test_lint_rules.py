@@ -144,6 +144,7 @@ class TestHuggingFace(LintRuleConformance):
             "recipe/unknown-config": edited(MLP, ("{kind: mlp}", "{kind: huggingface, config: lama, settings: {}}")),
             "recipe/unknown-setting": edited(MLP, ("{kind: mlp}", llama + "hiden_act: silu}}")),
             "recipe/setting-names-code": edited(MLP, ("{kind: mlp}", llama + "attn_implementation: org/kernel}}")),
+            "recipe/setting-counts-too-much": edited(MLP, ("{kind: mlp}", llama + "num_labels: 4097}}")),
         }
 
 

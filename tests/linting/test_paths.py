@@ -13,7 +13,7 @@ from hptransfer.linting.paths import select
 from hptransfer.recipe.load import STDIN
 from tests.support.recipe_texts import GPT, MLP, edited
 
-TUNED = "format: 7\ntune: {}\nsizes: {}\nmodel: {}\nname: x\n"
+TARGET = "format: 7\nparameterization: mup\nmodel: {}\ntraining: {}\n"
 WORKFLOW = "name: ci\non: push\njobs: {}\n"
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "recipes/deep/c.yaml": "# comment\n{name: small, model: {kind: mlp}, sizes: {}}\n",
         "recipes/broken.yaml": edited(MLP, ("steps: 100", "steps: [100")),
         "recipes/ci.yaml": WORKFLOW,
-        "recipes/runs/tiny/tuned.yaml": TUNED,
+        "recipes/runs/tiny/target.yaml": TARGET,
         "recipes/.hidden/d.yaml": MLP,
         "recipes/notes.txt": MLP,
     }.items():
@@ -44,11 +44,12 @@ def test_a_folders_recipes_are_told_from_its_other_yaml(folder: Path) -> None:
     assert found.recipes == ("recipes/a.yml", "recipes/b.yaml", "recipes/broken.yaml", "recipes/deep/c.yaml")
     assert found.faults == ()
     assert [clause.partition(": ")[::2] for clause in found.passed_over] == [
+        ("recipes/.hidden", "hidden"),
         (
             "recipes/ci.yaml",
             "no recipe: none of `parameterization`, `sizes` or `tune` among two keys of a recipe at its top",
         ),
-        ("recipes/runs/tiny/tuned.yaml", "a result, by its `format`"),
+        ("recipes/runs/tiny/target.yaml", "a result, by its `format`"),
     ]
 
 
@@ -183,3 +184,29 @@ def test_a_check_of_endless_trials_is_no_recipe(folder: Path) -> None:
     Path("endless.yaml").write_text(text)
 
     assert validate_command(["endless.yaml"]) == 1
+
+
+def test_what_lies_here_goes_before_a_shipped_recipe(folder: Path) -> None:
+    """A folder that is called as a shipped recipe was committed to be checked; the shipped one was not."""
+    (folder / "images").mkdir()
+    (folder / "images" / "mine.yaml").write_text(MLP)
+
+    assert select(["images"]).recipes == ("images/mine.yaml",)
+    assert select(["gpt"]).recipes == ("gpt",)
+
+
+def test_a_link_that_leads_nowhere_is_named(folder: Path) -> None:
+    """A recipe that was replaced by such a link is not checked, and that is said."""
+    (folder / "recipes" / "gone.yaml").symlink_to("nowhere.yaml")
+
+    assert "recipes/gone.yaml: a link that leads nowhere" in select(["recipes"]).passed_over
+
+
+def test_a_closed_standard_input_is_said(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python has no stream then; nothing was read, so the exit status is 2."""
+    monkeypatch.setattr(sys, "stdin", None)
+
+    assert validate_command(["-"]) == 2
+    assert "standard input is closed" in capsys.readouterr().out

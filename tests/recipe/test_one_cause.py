@@ -87,7 +87,7 @@ CAUSES = {
     "comments": ("# nothing else\n", (1, 1), "must not be empty", "`hptransfer init`"),
     "two documents": (f"title: x\n---\n{MLP}", (2, 1), "one YAML document", "delete everything from the `---` on"),
     "target": ((ROOT / "recipes/runs/quickstart/target.yaml").read_text(), (25, 1), "a file that a", "`lint --plan`"),
-    "tuned": ((ROOT / "recipes/runs/quickstart/tuned.yaml").read_text(), (8, 1), "a file that a", "`hptransfer check"),
+    "tuned": ((ROOT / "recipes/runs/quickstart/tuned.yaml").read_text(), (9, 1), "a file that a", "`hptransfer check"),
     "small transfer": ('{"format": 3, "axes": [], "sentence": "x"}', (1, 2), "a file that a command", "scale RECIPE"),
 }
 

@@ -263,6 +263,14 @@ def test_data_stays_below_the_recipe(tmp_path: Path, pattern: str) -> None:
     assert spots((found,)) == [(3, 37)]
 
 
+def test_a_pattern_of_no_letters_is_empty(tmp_path: Path) -> None:
+    """It is no path outside the folder: it names nothing, and that is said at its place."""
+    (found,) = faults(tmp_path, edited(MLP, ("{kind: stdlib-text}", '{kind: text, files: ["*.txt", ""]}')))
+
+    assert found.rule == "`data.files[1]` must not be empty"
+    assert spots((found,)) == [(3, 37)]
+
+
 @pytest.mark.parametrize(
     ("low", "high", "clean"),
     [

@@ -59,7 +59,7 @@ def called(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
     Args:
         folder: in which it is called.
-        arguments: words after `hptransfer`.
+        arguments: words of the command line after `hptransfer`.
     """
     with contextlib.chdir(folder):
         done = CliRunner().invoke(app, arguments, env={"COLUMNS": "100"})

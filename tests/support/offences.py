@@ -71,7 +71,7 @@ class Planted:
     """A recipe that breaks one rule, or would.
 
     Attributes:
-        text: of the recipe.
+        text: the recipe with the offence in it.
         room: the folder in which it lies: "broken" is what `BROKEN_FOLDERS` prepare.
         named: what `validate` is asked for there.
     """

@@ -42,7 +42,7 @@ class Place:
         """Changes one place of a module of the package.
 
         Args:
-            path: below `hptransfer`.
+            path: the module, below the folder `hptransfer`.
             old: text that the module has once.
             new: what stands there instead.
         """
@@ -60,8 +60,8 @@ class Place:
         """Lets `importlib.metadata` find another version of a distribution; its modules stay.
 
         Args:
-            name: of the distribution.
-            version: that it says.
+            name: the distribution, as pip lists it.
+            version: what its metadata says of it.
         """
         folder = self.package / f"{name}-{version}.dist-info"
         folder.mkdir(parents=True)
@@ -71,7 +71,7 @@ class Place:
         """Python that every process runs when it starts.
 
         Args:
-            text: of `sitecustomize`.
+            text: the content of the module `sitecustomize`.
         """
         self.package.mkdir(exist_ok=True)
         (self.package / "sitecustomize.py").write_text(text)
@@ -81,7 +81,7 @@ def replaced(path: Path, old: str, new: str) -> None:
     """Changes one place of a file.
 
     Args:
-        path: of the file.
+        path: the file in which the text stands.
         old: text that it has once.
         new: what stands there instead.
     """
@@ -94,7 +94,7 @@ def prepared(folder: Path, name: str) -> Place:
     """A copy of one recipe with its evidence.
 
     Args:
-        folder: an empty one.
+        folder: an empty one, in which the copy is laid.
         name: of a recipe in `tests/data/evidence`, or in `recipes`.
     """
     place = Place(folder / "package", folder / "recipes")
@@ -113,9 +113,9 @@ def said(place: Place, name: str, *levels: str, options: tuple[str, ...] = ()) -
 
     Args:
         place: where a regression may be planted.
-        name: of the recipe.
-        levels: that are asked.
-        options: further ones.
+        name: the recipe, without its suffix.
+        levels: those that `validate` is asked for.
+        options: further ones of the command line.
     """
     place.copied()
     command = [sys.executable, "-P", "-m", "hptransfer", "validate", f"{name}.yaml", "--runs", "runs", *options]
@@ -139,8 +139,8 @@ def said_here(place: Place, name: str, *levels: str, options: tuple[str, ...] = 
 
     Args:
         place: where a regression may be planted, in the recipe or in versions.
-        name: of the recipe.
-        levels: that are asked.
+        name: the recipe, without its suffix.
+        levels: those that `validate` is asked for.
         options: further ones, of `--trust` and `--strict`.
     """
     with pytest.MonkeyPatch.context() as changed:
@@ -166,7 +166,7 @@ def outcome(found: Mapping[str, Any], level: str) -> str:
 
     Args:
         found: as `said` returns it.
-        level: that was asked.
+        level: the one that `validate` was asked for.
     """
     state = found["levels"][level]["passed"]
     if state is False:
@@ -193,7 +193,7 @@ def exponent(place: Place) -> None:
     """Hidden weights' rate under Adam follows m^-1/2 in muP's table.
 
     Args:
-        place: of the package.
+        place: the folder in which the copied package lies.
     """
     row = 'Source(TP5, "Table 8", "Adam LR"), ONE, IN**-1, ONE'
     place.edit("parameterization/tables/mup.py", row, row.replace("IN**-1", "IN**-0.5"))
@@ -203,7 +203,7 @@ def init(place: Place) -> None:
     """Weights of built-in models are drawn without their 1/sqrt(fan-in), whatever the tables say.
 
     Args:
-        place: of the package.
+        place: the folder in which the copied package lies.
     """
     place.edit("models/applied_init.py", ".mul_(group.init_std)", "")
 
@@ -212,7 +212,7 @@ def factory(place: Place) -> None:
     """Another activation in the recipe's own model.
 
     Args:
-        place: of the recipe.
+        place: the folder in which the recipe lies.
     """
     replaced(place.recipes / "evidence_net.py", "nn.Tanh()", "nn.ReLU()")
 
@@ -221,7 +221,7 @@ def data(place: Place) -> None:
     """One byte of the recipe's text.
 
     Args:
-        place: of the recipe.
+        place: the folder in which the recipe lies.
     """
     path = sorted((place.recipes / "texts").iterdir())[0]
     content = bytearray(path.read_bytes())
@@ -233,7 +233,7 @@ def torch_version(place: Place) -> None:
     """Another torch, by what its distribution says.
 
     Args:
-        place: of the package.
+        place: the folder in which the copied package lies.
     """
     place.install("torch", "99.0.0")
 
@@ -242,7 +242,7 @@ def python_version(place: Place) -> None:
     """Another Python.
 
     Args:
-        place: of the package.
+        place: the folder in which the copied package lies.
     """
     place.start_with("import platform\nplatform.python_version = lambda: '3.99.0'\n")
 
@@ -251,7 +251,7 @@ def tool_version(place: Place) -> None:
     """Another version of this package, with nothing else changed.
 
     Args:
-        place: of the package.
+        place: the folder in which the copied package lies.
     """
     place.install("hptransfer", "99.0.0")
 
@@ -260,7 +260,7 @@ def words(place: Place) -> None:
     """A release that says the verdict in other words.
 
     Args:
-        place: of the package.
+        place: the folder in which the copied package lies.
     """
     place.edit("verdict.py", '0, "{subject} tuned at', '0, "{subject} as tuned at')
     tool_version(place)

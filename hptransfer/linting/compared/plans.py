@@ -13,6 +13,7 @@ from typing import Any
 from hptransfer.engine.durations import with_durations
 from hptransfer.errors import HptransferError
 from hptransfer.linting.compared.facts import Evidence
+from hptransfer.linting.weight import why_heavy
 from hptransfer.models.planning import plan_recipe
 from hptransfer.parameterization.groups import group_rows, readable
 from hptransfer.recipe.defaults import defaults
@@ -89,8 +90,8 @@ def planned(loaded: LoadedRecipe, evidence: Evidence, folder: Path | None, *, tr
         trust: whether code that the recipe names may run, in a process of its own.
     """
     recipe = loaded.recipe
-    if isinstance(recipe.model, ExternalModel):
-        return "the trainer builds the model, so nothing of it is planned here"
+    if (why := _not_planned(recipe)) is not None:
+        return why
     if (code := own_code(recipe)) is not None:
         if not trust:
             return f"code that a recipe names, {code}, runs with `--trust` only"
@@ -107,6 +108,14 @@ def planned(loaded: LoadedRecipe, evidence: Evidence, folder: Path | None, *, tr
     groups = {readable(group.pattern): group.as_mapping() for group in group_rows(plan.rows)}
     source = "tuned" if evidence.values_current else "tuned for another version"
     return PlannedVersion(_size(recipe), "the recipe's" if evidence.values is None else source, groups)
+
+
+def _not_planned(recipe: Recipe) -> str | None:
+    """Why a model is not planned, whatever else holds; None where it is."""
+    if isinstance(recipe.model, ExternalModel):
+        return "the trainer builds the model, so nothing of it is planned here"
+    why = why_heavy(recipe)
+    return None if why is None else f"its model is beyond what is planned here: {why}"
 
 
 def own_code(recipe: Recipe) -> str | None:

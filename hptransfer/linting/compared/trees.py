@@ -15,6 +15,7 @@ from hptransfer.errors import UsageError
 from hptransfer.evidence.files import DEFAULT_RUNS, chosen
 from hptransfer.files import bounded_content
 from hptransfer.linting.compared.revisions import contents, listed, not_ignored, resolved
+from hptransfer.linting.recognised import why_no_recipe
 from hptransfer.recipe.yaml.gate import MAX_BYTES
 
 #: files that commands leave in a run folder
@@ -27,8 +28,6 @@ _MOST_FILES, _MOST_BYTES = 5_000, 128 * 2**20
 _MOST_EVIDENCE = 16 * 2**20
 #: folders that hold no recipes of the project
 _ELSEWHERE = {"node_modules", "__pycache__", "venv", "site-packages"}
-#: what a recipe's text has at the start of a line; other YAML is not parsed
-_MARKS = (rb"(?m)^sizes\s*:", rb"(?m)^tune\s*:", rb"(?m)^parameterization\s*:")
 
 _NAMED = "name a folder, a recipe, or a branch that is fetched (`git fetch origin main`, then `origin/main`)"
 
@@ -230,7 +229,7 @@ def _may_be_recipe(path: str, paths: Sequence[str]) -> bool:
     parts = PurePosixPath(path).parts
     hidden = any(part.startswith(".") or part in _ELSEWHERE for part in parts[:-1])
     inside = not paths or any(path == each or path.startswith(f"{each}/") or each == "." for each in paths)
-    return inside and not hidden and "runs" not in parts[:-1] and path.endswith((".yaml", ".yml"))
+    return inside and not hidden and "runs" not in parts[:-1] and path.lower().endswith((".yaml", ".yml"))
 
 
 def _sorted_out(
@@ -239,9 +238,7 @@ def _sorted_out(
     """Recipes, which may have errors, evidence, and other YAML, which the other version may have as a recipe."""
     candidates = {path: read.get(path) for path in every if _may_be_recipe(path, paths)}
     recipes = {
-        path: content
-        for path, content in candidates.items()
-        if content is not None and all(re.search(mark, content) for mark in _MARKS)
+        path: content for path, content in candidates.items() if content is not None and why_no_recipe(content) is None
     }
     other = {path: content for path, content in candidates.items() if path not in recipes}
     return FileTree(label, recipes, {path: text for path, text in read.items() if _is_evidence(path)}, folder, other)

@@ -57,7 +57,7 @@ def outcome_of(
         case "machine":
             return LevelOutcome(machine=(finding,))
         case _:
-            return LevelOutcome(errors=(finding,))
+            return LevelOutcome(errors=(finding,), unasked=("what the level claims: it gave no answer",))
 
 
 _SAID = ("rule", "received", "hint")

@@ -27,6 +27,7 @@ class ValidationOptions:
         runs: the folder of run folders, whose evidence is judged; None for `runs` beside each recipe.
         max_trials: trials that tune and check may train; None for no cap.
         max_flops: floating point operations that they may take; None for no cap.
+        confined: whether the level runs in a process with limits already.
     """
 
     levels: tuple[str, ...] = ("static",)
@@ -36,6 +37,7 @@ class ValidationOptions:
     runs: Path | None = None
     max_trials: int | None = None
     max_flops: float | None = None
+    confined: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,8 @@ class LevelOutcome:
         open: what was run and gave no answer, as when a budget ended; the exit status is 3.
         decided: whether anything of the level's claim was decided; where not, no recipe is called valid for the level.
         left_to: clause of `undecided` -> the level that decides it, or says itself why it cannot.
+        unasked: what was not asked because of `errors`, a clause each; where comments excuse the errors, the level is
+            not decided.
     """
 
     errors: tuple[Finding, ...] = ()
@@ -77,6 +81,7 @@ class LevelOutcome:
     open: tuple[Finding, ...] = ()
     decided: bool = True
     left_to: Mapping[str, str] = field(default_factory=dict)
+    unasked: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool | None:

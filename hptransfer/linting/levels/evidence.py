@@ -10,7 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from hptransfer.errors import Finding, HptransferError, Place
-from hptransfer.evidence.files import NEEDED, Evidence, elsewhere, folder_of, read_evidence, run_folders
+from hptransfer.evidence.files import NEEDED, Evidence, behind_a_link, elsewhere, folder_of, read_evidence, run_folders
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
 from hptransfer.evidence.repair import again
@@ -22,6 +22,7 @@ from hptransfer.evidence.stale import (
     stale,
     written_files,
 )
+from hptransfer.linting.levels._apart import bounded
 from hptransfer.linting.levels._expected import held_to
 from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
@@ -32,6 +33,8 @@ from hptransfer.registry import untrusted_recipe
 _COMMITTED = "tuned.yaml, transfer.json and, where it was written, target.yaml"
 #: findings that leave a recipe valid, unless `--strict` is given
 _WARNINGS = ("evidence/other-environment", "evidence/other-words", "evidence/forced-target")
+#: what is not asked of evidence with a fault
+_FOLLOWS = "whether fit, verdict and target follow from the trials, and are what the recipe expects"
 
 
 class EvidenceLevel:
@@ -48,29 +51,42 @@ class EvidenceLevel:
         Args:
             subject: a recipe without errors at the levels before.
         """
-        loaded, options = subject.loaded, subject.options
-        folder = folder_of(loaded, options.runs)
-        evidence, notes = read_evidence(folder), _passed_over(subject, folder)
-        if evidence.unreadable:
-            return LevelOutcome(errors=evidence.unreadable, notes=notes)
-        if evidence.tuned is None or evidence.transfer is None:
-            return LevelOutcome(errors=(_none(subject, evidence),), notes=notes)
-        held = LevelOutcome()
-        with nullcontext() if options.trust else untrusted_recipe():
-            now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
-            found = list(_findings(evidence, now))
-            undecided = list(now.undecided)
-            if not _faulty(found):
-                more, reason = _target(evidence, now)
-                found += more
-                undecided += reason
-            if not _faulty(found):  # what was edited, or is of another recipe, says nothing of what this one gives
-                held = held_to(now.loaded, evidence, _unread(now))
-        errors = [each for each in found if options.strict or each.code not in _WARNINGS]
-        warnings = [each for each in found if each not in errors]
-        undecided += held.undecided
-        told = replace(held, errors=(*errors, *held.errors), warnings=tuple(warnings), undecided=tuple(undecided))
-        return replace(told, notes=(*notes, *held.notes))
+        found = bounded("evidence", subject, _outcome) if not subject.options.trust else _outcome(subject)
+        return replace(found, notes=(*_passed_over(subject), *found.notes))
+
+
+LEVEL = EvidenceLevel()
+
+
+def _outcome(subject: Subject) -> LevelOutcome:
+    loaded, options = subject.loaded, subject.options
+    folder = folder_of(loaded, options.runs)
+    evidence = read_evidence(folder, named=options.runs is not None)
+    if evidence.unreadable:
+        return LevelOutcome(errors=evidence.unreadable, unasked=(_FOLLOWS,))
+    if evidence.tuned is None or evidence.transfer is None:
+        return LevelOutcome(errors=(_none(subject, evidence),), unasked=(_FOLLOWS,))
+    held = LevelOutcome()
+    with nullcontext() if options.trust else untrusted_recipe():
+        now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
+        found = list(_findings(evidence, now))
+        undecided = list(now.undecided)
+        if not _faulty(found):
+            more, reason = _target(evidence, now)
+            found += more
+            undecided += reason
+        if not _faulty(found):  # what was edited, or is of another recipe, says nothing of what this one gives
+            held = held_to(now.loaded, evidence, _unread(now))
+    errors = [each for each in found if options.strict or each.code not in _WARNINGS]
+    warnings = [each for each in found if each not in errors]
+    undecided += held.undecided
+    return replace(
+        held,
+        errors=(*errors, *held.errors),
+        warnings=tuple(warnings),
+        undecided=tuple(undecided),
+        unasked=(_FOLLOWS,) if _faulty(found) else (),
+    )
 
 
 def _faulty(found: Sequence[Finding]) -> bool:
@@ -95,11 +111,15 @@ def _none(subject: Subject, evidence: Evidence) -> Finding:
     return Finding(rule, received, hint, place, "evidence/none")
 
 
-def _passed_over(subject: Subject, folder: Path) -> tuple[str, ...]:
+def _passed_over(subject: Subject) -> tuple[str, ...]:
     """Which of two run folders was read, where the user named none and both are there."""
+    loaded = subject.loaded
     if subject.options.runs is not None:
         return ()
-    others = [each for each in run_folders(subject.loaded) if each != folder and os.path.lexists(each)]
+    folder = folder_of(loaded, None)
+    others = [
+        each for each in run_folders(loaded) if each != folder and not behind_a_link(each) and os.path.lexists(each)
+    ]
     return tuple(f"evidence was read from {folder}, and not from {each} (`--runs` names one)" for each in others)
 
 
@@ -150,6 +170,3 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
 
 def _unread(now: Present) -> str | None:
     return "the model was not read" if "rules" not in now.parts and now.undecided else None
-
-
-LEVEL = EvidenceLevel()

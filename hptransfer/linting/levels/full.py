@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hptransfer.artifacts.transfer import TransferFile, read_transfer
-from hptransfer.artifacts.tuned import Tuned, read_tuned
+from hptransfer.artifacts.transfer import TransferFile
+from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.check import check
 from hptransfer.checking.expected import Expected
 from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import PROCESSORS, BudgetOptions
-from hptransfer.errors import BudgetError, Finding, HptransferError, Place, UsageError, printable
+from hptransfer.errors import BudgetError, Finding, HptransferError, Place, printable
+from hptransfer.evidence.files import folder_of, read_evidence
 from hptransfer.evidence.repair import command
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
 from hptransfer.linting.levels._trusted import UNTIMED, run_trusted
@@ -133,16 +134,15 @@ _LOOK = "look for what changed since it was written, or write what is found now"
 
 def _committed(subject: Subject) -> tuple[tuple[Path, Tuned, TransferFile] | None, tuple[str, ...]]:
     """The evidence of this version of the recipe that lies beside it; None with the reason where there is none."""
-    loaded = subject.loaded
-    beside = [subject.options.runs] if subject.options.runs else [Path("runs"), Path(loaded.path).parent / "runs"]
-    folder = next((each / loaded.recipe.name for each in beside if (each / loaded.recipe.name).is_dir()), None)
-    if folder is None:
+    loaded, runs = subject.loaded, subject.options.runs
+    folder = folder_of(loaded, runs)
+    evidence = read_evidence(folder, named=runs is not None)
+    if evidence.unreadable:
+        return None, (f"nothing is compared with {folder}: {evidence.unreadable[0].received}",)
+    tuned, transfer = evidence.tuned, evidence.transfer
+    if tuned is None and transfer is None:
         return None, ()
-    try:
-        tuned, transfer = read_tuned(folder / "tuned.yaml", str(loaded.path)), read_transfer(folder / "transfer.json")
-    except UsageError as error:
-        return None, (f"nothing is compared with {folder}: {error.findings[0].received}",)
-    if transfer is None or loaded.hash not in (tuned.recipe_hash, transfer.recipe_hash):
+    if tuned is None or transfer is None or loaded.hash not in (tuned.recipe_hash, transfer.recipe_hash):
         return None, (f"nothing is compared with {folder}: it holds no evidence of this version of the recipe",)
     return (folder, tuned, transfer), ()
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hptransfer.engine.rehearsal import why_no_rehearsal
-from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.errors import Finding, HptransferError
 from hptransfer.linting.caps import flops_capped
+from hptransfer.linting.levels._apart import bounded, heard, told
 from hptransfer.linting.levels._lint_rules import run_rules
 from hptransfer.linting.levels._trusted import run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject, ValidationOptions
@@ -40,7 +41,7 @@ class Shapes:
             most = subject.options.max_flops
             cost = () if most is None else (f"whether it takes at most {most:.3g} FLOPs: as above",)
             return LevelOutcome(undecided=(_asks_for_trust(recipe, own), *cost), decided=False)
-        return _outcome(subject)
+        return bounded("shapes", subject, _outcome)
 
 
 LEVEL = Shapes()
@@ -58,7 +59,10 @@ def _asks_for_trust(recipe: Recipe, own: Mapping[KeyPath, str]) -> str:
 def _outcome(subject: Subject, *, trusted: bool = False) -> LevelOutcome:
     """What the rules say in this process; code of the recipe's own is kept out of it unless it is trusted."""
     outcome = run_rules("shapes", subject, around=None if trusted else untrusted_recipe)
-    if not outcome.errors:
+    most = subject.options.max_flops
+    if outcome.errors and most is not None:
+        outcome = replace(outcome, unasked=(f"whether it takes at most {most:.3g} FLOPs",))
+    elif not outcome.errors:
         with nullcontext() if trusted else untrusted_recipe():
             capped = flops_capped(subject)
         outcome = replace(outcome, errors=capped.errors, undecided=capped.undecided)
@@ -90,7 +94,7 @@ def _in_a_process(subject: Subject) -> LevelOutcome:
     if isinstance(said, Finding):
         return LevelOutcome(errors=(replace(said, place=subject.loaded.place(("model",))),))
     try:
-        return _read(said, str(subject.loaded.path))
+        return heard(said, str(subject.loaded.path))
     except (KeyError, TypeError, AttributeError):
         rule = "code that a recipe names must leave the answer of its process alone"
         place = subject.loaded.place(("model",))
@@ -102,34 +106,9 @@ def confined(payload: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         payload: "path" of the recipe, "rules", topics of the user's own, and "max_flops" or null.
-
-    Returns:
-        "errors" and "warnings" as lists of findings as plain data, "undecided" as clauses, and "left_to", for some of
-        them the level that decides it.
     """
     options = ValidationOptions(
         ("static", "shapes"), trust=True, rules=tuple(payload["rules"]), max_flops=payload["max_flops"]
     )
     outcome = _outcome(Subject(payload["path"], load_recipe(Path(payload["path"])), options), trusted=True)
-    return {
-        "errors": [asdict(finding) for finding in outcome.errors],
-        "warnings": [asdict(finding) for finding in outcome.warnings],
-        "undecided": list(outcome.undecided),
-        "left_to": dict(outcome.left_to),
-    }
-
-
-def _read(said: Mapping[str, Any], file: str) -> LevelOutcome:
-    """The answer of `confined`; every text of it may be the recipe's own code's, and it speaks of its own file only."""
-
-    def finding(data: Mapping[str, Any]) -> Finding:
-        text = {key: None if data[key] is None else str(data[key]) for key in ("rule", "received", "hint", "code")}
-        place = data["place"] or {}
-        line, column = (place.get(key) if isinstance(place.get(key), int) else None for key in ("line", "column"))
-        excerpt = tuple(str(line) for line in data["excerpt"])
-        return Finding(**{**data, **text, "place": Place(file, line, column), "excerpt": excerpt})
-
-    found = {side: tuple(finding(each) for each in said[side]) for side in ("errors", "warnings")}
-    left_to = {str(clause): str(level) for clause, level in said["left_to"].items()}
-    undecided = tuple(str(each) for each in said["undecided"])
-    return LevelOutcome(found["errors"], found["warnings"], undecided, left_to=left_to)
+    return told(outcome)

@@ -26,12 +26,10 @@ class Static:
         around = nullcontext if subject.options.trust else untrusted_recipe
         with remembered():
             outcome = run_rules("static", subject, around)
-            if outcome.errors:
-                return outcome
             with around():
-                capped = trials_capped(subject)
-                if capped.errors:
-                    return LevelOutcome(capped.errors, outcome.warnings)
+                capped = trials_capped(subject)  # whatever else is wrong: comments may excuse that
+                if errors := (*outcome.errors, *capped.errors):
+                    return LevelOutcome(errors, outcome.warnings)
                 left_to = {
                     **dict(left_open(subject.loaded)),
                     **dict.fromkeys(capped.undecided, "full"),

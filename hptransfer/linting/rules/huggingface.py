@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from hptransfer.errors import Finding
 from hptransfer.linting.base import FunctionRule
+from hptransfer.linting.weight import MOST_PARTS, counted_parts
 from hptransfer.models.config_keys import config_keys, config_names
 from hptransfer.recipe import suggestion
 from hptransfer.recipe.load import LoadedRecipe
@@ -57,6 +58,15 @@ def _code(loaded: LoadedRecipe) -> Iterator[Finding]:
             yield Finding(rule, f"{key}: {value}", f"delete `{key}`", loaded.place(("model", "settings", key)))
 
 
+def _counts(loaded: LoadedRecipe) -> Iterator[Finding]:
+    """What each part costs is an object of Python, or an entry of a table; shapes alone cost nothing."""
+    model = loaded.recipe.model
+    for key, number in counted_parts(model.settings).items() if isinstance(model, HuggingFaceModel) else ():
+        if number > MOST_PARTS:
+            rule = f"a setting that counts parts of a model must be at most {MOST_PARTS:,}"
+            yield Finding(rule, f"{key}: {number:,}", None, loaded.place(("model", "settings", key.split(".")[0])))
+
+
 RULES = (
     FunctionRule(
         "recipe/unknown-config",
@@ -99,6 +109,20 @@ RULES = (
             "model: {kind: huggingface, config: llama, settings: {hidden_size: 64, attn_implementation: org/kernel}}",
             "model: {kind: huggingface, config: llama, settings: {hidden_size: 64, hidden_act: silu}}",
             at="^attn_implementation",
+        ),
+    ),
+    FunctionRule(
+        "recipe/setting-counts-too-much",
+        f"a setting that counts parts of a model, as `num_labels` does, is at most {MOST_PARTS:,}",
+        _counts,
+        level="error",
+        explanation=Explanation(
+            "HPT253",
+            "Each part is an object, or an entry of a table, that takes time and memory though its tensors take none.",
+            "write the number that the published model has, or delete the setting",
+            "model: {kind: huggingface, config: llama, settings: {hidden_size: 64, num_labels: 1000000}}",
+            "model: {kind: huggingface, config: llama, settings: {hidden_size: 64, num_labels: 10}}",
+            at="^num_labels",
         ),
     ),
 )

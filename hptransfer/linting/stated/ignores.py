@@ -83,4 +83,19 @@ RULES = (
         "check:\n  # hptransfer: ignore[HPT202] the noise of this task is known to be small\n  seeds: 2",
         level="warning",
     ),
+    StatedRule(
+        "ignore/ends-level",
+        "a finding that ends a level is repaired before the level is called valid",
+        "error",
+        "validate",
+        Explanation(
+            "HPT955",
+            "What the level would have asked next was not asked: nothing is known of it, and a comment must not say "
+            "that it is in order. The level is not decided, and the exit status is 3.",
+            "repair what the comment names, or leave the level out of `--level` as long as it is known",
+            "# hptransfer: ignore-file[HPT407] the run is not repeated yet",
+            "the run was repeated, and the comment deleted",
+            base=None,
+        ),
+    ),
 )

@@ -76,4 +76,19 @@ RULES = (
             base=None,
         ),
     ),
+    StatedRule(
+        "caps/model",
+        "a model is built and planned, without memory, in bounded time and memory",
+        "error",
+        "shapes",
+        Explanation(
+            "HPT933",
+            "Each layer and each part is an object that takes time and memory though its tensors take none: a short "
+            "recipe would hold a job up for hours. The level is not decided, and the exit status is 3.",
+            "give the target fewer layers, and settings of the model smaller counts",
+            "sizes.target: {width: 1024, depth: 4000} of a model of transformers",
+            "sizes.target: {width: 1024, depth: 80}",
+            base=None,
+        ),
+    ),
 )
