@@ -21,6 +21,7 @@ __all__ = [
     "facts",
     "horizon",
     "json_data",
+    "pasted",
     "plan_file",
     "recipe_snapshot",
     "scope",

@@ -13,6 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from hptransfer.artifacts.base import CUT_OFF, Artifact, Record
 from hptransfer.artifacts.carried import Carried
+from hptransfer.artifacts.pasted import command
 from hptransfer.artifacts.spent import Spent
 from hptransfer.errors import UsageError
 from hptransfer.files import write_atomically
@@ -255,6 +256,8 @@ def read_tuned(path: Path, recipe: str) -> Tuned:
     return Tuned.read(
         path,
         missing=lambda: UsageError(
-            "hyperparameters must be tuned first", received=f"no {path}", hint=f"run `hptransfer tune {recipe}`"
+            "hyperparameters must be tuned first",
+            received=f"no {path}",
+            hint=f"run {command('tune', recipe, path.parent.parent)}",
         ),
     )

@@ -6,6 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from hptransfer.artifacts.pasted import command
 from hptransfer.artifacts.recipe_snapshot import read_snapshot
 from hptransfer.data.base import fingerprint_of
 from hptransfer.engine.durations import counted_recipe
@@ -63,7 +64,7 @@ def locate(reference: str, runs: Path) -> Located:
         ) from None
     folder = RunFolder(runs / loaded.recipe.name)
     if not _begun(folder.path):
-        hint = f"run `hptransfer tune {shlex.quote(reference)}`"
+        hint = f"run {command('tune', reference, runs)}"
         beside = loaded.path.parent / DEFAULT_RUNS
         if _begun(beside / loaded.recipe.name):
             hint = f"{beside / loaded.recipe.name} has a run of it: write `--runs {shlex.quote(str(beside))}`"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TypeVar
 
+from hptransfer.artifacts.pasted import DEFAULT_RUNS
 from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot
 from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import TransferFile
@@ -22,8 +23,6 @@ from hptransfer.recipe.shipped import shipped_recipes
 
 #: bytes of a file; evidence of a thousand trials has a tenth of it
 LARGEST = 8 << 20
-#: where the folder of run folders lies where nobody says
-DEFAULT_RUNS = "runs"
 #: files without which there is no evidence
 NEEDED = ("tuned.yaml", "transfer.json")
 Folder = TypeVar("Folder", bound=PurePath)

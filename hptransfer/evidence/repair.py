@@ -3,27 +3,13 @@
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
 
-from hptransfer.evidence.files import DEFAULT_RUNS, Evidence
+from hptransfer.artifacts.pasted import command
+from hptransfer.evidence.files import Evidence
 
 #: database of finished trials in a run folder
 _STUDY = "study.db"
-
-
-def command(name: str, recipe: str | Path, runs: Path | None) -> str:
-    """A command on a recipe that can be pasted, between backticks.
-
-    Args:
-        name: of the command, one that has `--runs`.
-        recipe: path or name of the recipe, as the user wrote it.
-        runs: the folder of run folders whose files were read; None for the command's own default.
-    """
-    words = ["hptransfer", name, str(recipe)]
-    if runs is not None and os.path.abspath(runs) != os.path.abspath(DEFAULT_RUNS):
-        words += ["--runs", str(runs)]  # else the evidence would be written to a second folder, which is read first
-    return f"`{shlex.join(words)}`"
 
 
 def again(name: str, recipe: str | Path, evidence: Evidence) -> str:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from hptransfer.artifacts.pasted import command, runs_of
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.errors import InconclusiveError, RefusedError, UsageError
@@ -109,11 +110,12 @@ def refuse(
     if len(objections) == 1 and checked is not None and checked.verdict is Verdict.INCONCLUSIVE and not broken:
         hint = f"give the check more trials, seeds or sizes{_offer(ahead, recipe, given)}; {force}"
         raise InconclusiveError(rule, received=received, hint=hint)
-    hint = f"run `hptransfer run {recipe}` to tune and check this recipe"
+    run = command("run", recipe, runs_of(given))
+    hint = f"run {run} to tune and check this recipe"
     if checked is not None and checked.verdict is Verdict.DRIFTS:
         hint = f"tune closer to the target's size or change the parameterization{_offer(ahead, recipe, given)}"
     elif checked is not None and broken:
-        hint = f"mend what the coordinate check names, then run `hptransfer run {recipe}`"
+        hint = f"mend what the coordinate check names, then run {run}"
     raise RefusedError(rule, received=received, hint=f"{hint}; {force}")
 
 

@@ -41,11 +41,11 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_names_the_command(tmp_path: Path) -> None:
-    """The hint is the command with the user's own name of the recipe."""
-    (finding,) = refused(tmp_path / "tuned.yaml").findings
+    """The hint is the command with the user's own name of the recipe, for the folder that was read."""
+    (finding,) = refused(tmp_path / "runs" / "tiny" / "tuned.yaml").findings
 
     assert finding.rule == "hyperparameters must be tuned first"
-    assert finding.hint == "run `hptransfer tune tiny.yaml`"
+    assert finding.hint == f"run `hptransfer tune tiny.yaml --runs {tmp_path}/runs`"
 
 
 def test_a_file_of_another_format_says_what_to_do(tmp_path: Path) -> None:

@@ -342,7 +342,7 @@ def test_check_needs_tuned_values(tmp_path: Path) -> None:
     ):
         check_and_save(session)
 
-    assert error.value.findings[0].hint == "run `hptransfer tune ladder.yaml`"
+    assert error.value.findings[0].hint == f"run `hptransfer tune ladder.yaml --runs {tmp_path}/runs`"
 
 
 def test_check_refuses_values_of_another_recipe(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from hptransfer.artifacts.tuned import read_tuned
 from hptransfer.engine.run_lookup import locate
-from hptransfer.errors import Finding, UsageError
+from hptransfer.errors import Finding, RefusedError, UsageError
 from hptransfer.linting.levels.base import ValidationOptions
 from hptransfer.linting.validate import validate
+from hptransfer.scaling.objections import refuse
+from hptransfer.transfer.scope import Outlook
 from tests.support.kept_evidence import Kept
 
 
@@ -245,3 +248,18 @@ def test_status_names_the_run_beside_the_recipe(kept: Kept, made: bool) -> None:
     with pytest.raises(UsageError) as caught:
         locate(str(kept.recipe), Path("runs"))
     assert caught.value.findings[0].hint == f"run `hptransfer tune '{kept.recipe}'`"
+
+
+def test_commands_that_train_name_the_folder_in_their_hints(kept: Kept) -> None:
+    """`check` and `scale` of a recipe that was never tuned there, or that nothing supports."""
+    with pytest.raises(UsageError) as caught:
+        read_tuned(Path("a b/kept/other/tuned.yaml"), "r.yaml")
+    assert caught.value.findings[0].hint == "run `hptransfer tune r.yaml --runs 'a b/kept'`"
+    with pytest.raises(UsageError) as caught:
+        read_tuned(Path("runs/other/tuned.yaml"), "r.yaml")
+    assert caught.value.findings[0].hint == "run `hptransfer tune r.yaml`"
+
+    for given, said in (([], ""), (["--runs", "a b/kept", "--width", "512"], " --runs 'a b/kept'")):
+        with pytest.raises(RefusedError) as refused:
+            refuse(["nothing was checked"], None, "r.yaml", Outlook(), given)
+        assert f"run `hptransfer run r.yaml{said}` to tune" in str(refused.value.findings[0].hint)

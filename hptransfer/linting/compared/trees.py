@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from hptransfer.artifacts.pasted import DEFAULT_RUNS
 from hptransfer.errors import UsageError
-from hptransfer.evidence.files import DEFAULT_RUNS, chosen
+from hptransfer.evidence.files import chosen
 from hptransfer.files import bounded_content
 from hptransfer.linting.compared.revisions import contents, listed, not_ignored, resolved
 from hptransfer.linting.recognised import why_no_recipe

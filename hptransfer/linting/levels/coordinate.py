@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from hptransfer.artifacts.coordinate import combine
+from hptransfer.artifacts.pasted import command
 from hptransfer.checking.expectations import Expectation, judge_coordinate
 from hptransfer.checking.within_budget import BUDGET, check_within
 from hptransfer.errors import Finding, HptransferError
-from hptransfer.evidence.repair import command
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
 from hptransfer.linting.levels._trusted import run_trusted, timed
 from hptransfer.linting.levels.base import LevelOutcome, Subject

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from hptransfer.artifacts.pasted import command
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.check import check
@@ -17,7 +18,6 @@ from hptransfer.engine.open_session import open_session
 from hptransfer.engine.options import PROCESSORS, BudgetOptions
 from hptransfer.errors import BudgetError, Finding, HptransferError, Place, printable
 from hptransfer.evidence.files import folder_of, read_evidence
-from hptransfer.evidence.repair import command
 from hptransfer.linting.levels._answers import outcome_of, refused, untrusted
 from hptransfer.linting.levels._trusted import UNTIMED, run_trusted
 from hptransfer.linting.levels.base import LevelOutcome, Subject
