@@ -30,6 +30,7 @@ class Kept:
 
     def __init__(self, folder: Path, name: str = "mup-adamw") -> None:
         self.root, self.name = folder, name
+        folder.mkdir(exist_ok=True)
         shutil.copytree(KEPT / "texts", folder / "texts")
         shutil.copy(KEPT / f"{name}.yaml", folder)
         shutil.copytree(KEPT / "kept" / name, folder / "kept" / name)
@@ -46,6 +47,11 @@ class Kept:
         content = (json.loads if is_json else yaml.safe_load)(path.read_text())
         change(content)
         path.write_text(json.dumps(content) if is_json else yaml.safe_dump(content, sort_keys=False))
+
+    def read(self, name: str) -> Any:
+        """The content of a file."""
+        text = self.file(name).read_text()
+        return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
 
     def validate(self, **options: Any) -> Validation:
         """The recipe at the level `evidence`."""
