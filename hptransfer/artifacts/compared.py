@@ -25,18 +25,22 @@ class Difference:
         field: dotted path within the file, places of a list in brackets: `axes[0].drift.low`.
         written: what the file says.
         again: what its trials say.
+        said: what is wrong of it, a clause, where that is no value of a field; empty for the two values.
     """
 
     field: str
     written: Any
     again: Any
+    said: str = ""
 
     @property
     def in_words(self) -> bool:
         """Whether only sentences differ, which another version of hptransfer may word otherwise."""
-        return _is_prose(self.written) and _is_prose(self.again)
+        return not self.said and _is_prose(self.written) and _is_prose(self.again)
 
     def __str__(self) -> str:
+        if self.said:
+            return f"{self.field} {self.said}"
         written, again = _apart(self.written, self.again)
         return f"{self.field} {_shown(written)}, computed again {_shown(again)}"
 

@@ -13,6 +13,7 @@ forecast     which trials a check wants, for forecasts and for `status`
 __all__ = [
     "adaptive",
     "check",
+    "complete",
     "design",
     "diagnose",
     "expectations",

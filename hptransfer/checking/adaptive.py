@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from hptransfer.artifacts.transfer import AdaptiveRecord
 from hptransfer.checking.design import CheckDesign, Run, extend_grids_at_edges
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.allocation import Lattice, TrialProposal, allocate
@@ -184,6 +185,18 @@ def rounds_document(designs: Sequence[CheckDesign], ladders: Sequence[AdaptiveRe
     first, *others = ({"ended": ladder.ended, "rounds": ladder.rounds} for ladder in ladders)
     names = (design.hyperparameter for design in designs[1:])
     return first | {"others": dict(zip(names, others, strict=True))}
+
+
+def rounds_by_name(stated: AdaptiveRecord, designs: Sequence[CheckDesign]) -> dict[str, AdaptiveRecord]:
+    """The rounds of each hyperparameter as a file states them; no round of one that it does not name.
+
+    Args:
+        stated: those of the first, with the others' in it.
+        designs: of the ladders, one for each hyperparameter.
+    """
+    first, *others = (design.hyperparameter for design in designs)
+    none = AdaptiveRecord(ended="", rounds=())
+    return {first: stated} | {name: stated.others.get(name, none) for name in others}
 
 
 def _round(trials: Sequence[Trial], spent: int, spent_on: tuple[str, ...], report: TransferReport) -> Round:

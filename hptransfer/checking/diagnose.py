@@ -85,11 +85,10 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
     own = name not in DIAGNOSTICS.built_in
     with users_code("a diagnostic must say what it measures", name, own=own):
         requests = tuple(diagnostic.requests(facts))
-    trainer = facts.recipe.trainer.name
-    recorded = facts.recipe.trainer.watches and name == _WATCHED
-    if requests and not (recorded or TRAINERS.look_up(trainer).capabilities.diagnostics):
+    if requests and not _measurable(name, facts.recipe):
         if diagnostic.always:
             return None
+        trainer = facts.recipe.trainer.name
         raise UsageError(
             f"`{name}` must be able to measure the model while it trains",
             received=f"trainer: {trainer}, which says that it cannot be measured",
@@ -108,6 +107,32 @@ def diagnose(name: str, diagnostic: Diagnostic[Any], facts: Facts, session: Sess
     cache = folder / f"{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}.json"
     measured = measure(payloads, session.pool, cache, diagnostic.rule)
     return _judged(name, diagnostic, facts, [measured[key] for key in payloads])
+
+
+def _measurable(name: str, recipe: Recipe) -> bool:
+    """Whether the recipe's trainer can be measured for a diagnostic, or its loop records what that asks for."""
+    recorded = recipe.trainer.watches and name == _WATCHED
+    return recorded or TRAINERS.look_up(recipe.trainer.name).capabilities.diagnostics
+
+
+def always_made(facts: Facts) -> tuple[str, ...]:
+    """Names of what every check of a recipe makes, the recipe's own choice among it.
+
+    Left out are what other packages add, and, of a trainer of the recipe's own, what only it can measure: their code
+    would run to be asked.
+
+    Args:
+        facts: of the recipe's check.
+    """
+    recipe, trainer = facts.recipe, facts.recipe.trainer.name
+    asked = trainer in TRAINERS.built_in or ":" not in trainer
+    built_in = {name: DIAGNOSTICS.look_up(name) for name in DIAGNOSTICS.names if name in DIAGNOSTICS.built_in}
+    always = (
+        name
+        for name, each in built_in.items()
+        if each.always and (not each.requests(facts) or (asked and _measurable(name, recipe)))
+    )
+    return (*recipe.check.diagnostics, *always)
 
 
 def _judged(name: str, diagnostic: Diagnostic[Any], facts: Facts, measured: Sequence[Mapping[str, Any]]) -> Diagnosed:

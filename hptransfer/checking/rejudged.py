@@ -13,11 +13,11 @@ from typing import Any
 
 from hptransfer.artifacts.carried import CarriedTrials
 from hptransfer.artifacts.transfer import AdaptiveRecord, TransferFile
-from hptransfer.checking.adaptive import judged_again, rounds_document
+from hptransfer.checking.adaptive import judged_again, rounds_by_name, rounds_document
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import facts_of, judged_from_trials, with_limits
 from hptransfer.checking.evaluation import Evaluated
-from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed
+from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Facts
 from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
@@ -28,7 +28,9 @@ from hptransfer.transfer.scope import outlook_of
 from hptransfer.trials.trial import Trial, TrialState
 
 
-def rejudged(recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[str, float]) -> TransferFile | None:
+def rejudged(
+    recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[str, float], target_flops: float | None
+) -> TransferFile | None:
     """The content that `transfer.json` would have, were it written now from its own trials; None where it has none.
 
     Args:
@@ -36,6 +38,7 @@ def rejudged(recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[s
         root: the recipe's folder, where data patterns start.
         written: the content of the file.
         tuned: base-size value of every hyperparameter, as `tune` found it.
+        target_flops: floating point operations of the target's run; None where they are not known.
 
     Raises:
         ValueError: the trials contradict themselves, or are not those of such a check.
@@ -68,10 +71,10 @@ def rejudged(recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[s
         recipe=recipe.name,
         recipe_hash=written.recipe_hash,
         identity=written.identity,
-        diagnostics=_diagnostics(written, judged),
+        diagnostics=_diagnostics(written, judged, facts),
         adaptive=_adaptive(written.adaptive, designs, ladders),
         provenance=_provenance(recipe, written, ladders, evaluated) | {"data": data},
-        spent=spent_on(read.trials, written.spent.target_flops, short=short),
+        spent=spent_on(read.trials, target_flops, short=short),
         target=outlook.scope,
         evidence=written.evidence,
     )
@@ -100,26 +103,26 @@ def _ladder(read: CarriedTrials, design: CheckDesign) -> list[Trial]:
     return trials
 
 
-def _diagnostics(written: TransferFile, judged: Sequence[Diagnosed]) -> dict[str, Any]:
+def _diagnostics(written: TransferFile, judged: Sequence[Diagnosed], facts: Facts) -> dict[str, Any]:
     again = {each.name: each.document for each in judged}
-    return {name: again.get(name, _again(name, document)) for name, document in written.diagnostics.items()}
+    return {name: again.get(name, _again(name, document, facts)) for name, document in written.diagnostics.items()}
 
 
-def _again(name: str, document: Any) -> Any:
+def _again(name: str, document: Any, facts: Facts) -> Any:
     """The verdicts of a measured diagnostic, from what its document holds."""
-    if document is None or name not in DIAGNOSTICS.built_in:
+    if name not in DIAGNOSTICS.built_in:
         return document
-    return DIAGNOSTICS.look_up(name).again(document)
+    return DIAGNOSTICS.look_up(name).again(document, facts)
 
 
 def _adaptive(
     stated: AdaptiveRecord, designs: Sequence[CheckDesign], ladders: Sequence[Sequence[Trial]]
 ) -> dict[str, object]:
     """The rounds of every ladder; a hyperparameter whose rounds are not stated has none to judge again."""
-    of = {designs[0].hyperparameter: stated, **stated.others}
+    of = rounds_by_name(stated, designs)
     found = []
     for design, ladder in zip(designs, ladders, strict=True):
-        said = of.get(design.hyperparameter, AdaptiveRecord(ended="", rounds=()))
+        said = of[design.hyperparameter]
         rounds = [(each.trials, each.spent_on) for each in said.rounds]
         found.append(judged_again(design, ladder, rounds, said.ended))
     return rounds_document(designs, found)

@@ -29,7 +29,7 @@ def tuned_values(session: Session, name: str) -> dict[str, float]:
             hint=f"run {again} again; trials that are still valid are reused",
         )
     try:
-        edited = refitted(session.loaded.recipe, tuned)
+        edited = refitted(session.loaded.recipe, tuned, tuned.spent.target_flops)
     except (ValueError, LookupError, AttributeError) as error:
         edited = [Difference("evidence", str(error), "nothing")]
     if edited:

@@ -1,4 +1,9 @@
-"""The verdict of a coordinate check from the slopes that its document holds, without the measurements behind them."""
+"""A coordinate check from the slopes that its document holds, without the measurements behind them.
+
+What was asked for is the recipe's: axes, sizes, seeds, steps, the tolerance, and which layers are judged. Not known
+again are the slopes themselves, whether a random readout's share drowns one, how far activations at init still fall
+with depth, and what the model's `forward` was found to do.
+"""
 
 from __future__ import annotations
 
@@ -7,59 +12,109 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.diagnostics._coordinate_report import by_updates, sentence_of, sentence_of_updates
 from hptransfer.diagnostics._coordinate_rows import CoordinateRow, overall, verdict_of
-from hptransfer.diagnostics._diagnosis import diagnose
-from hptransfer.diagnostics._update_scaling import UPDATE_TOLERANCE, ParameterRow
+from hptransfer.diagnostics._depth_position import place_of
+from hptransfer.diagnostics._diagnosis import Fault, diagnose
+from hptransfer.diagnostics._update_scaling import UPDATE_TOLERANCE, Axis, ParameterRow
+from hptransfer.diagnostics.base import Facts
 from hptransfer.statistics.slope import RowVerdict, Slope
 
 
-def rejudged_coordinates(document: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The reports of the axes, with verdicts of rows, of parameters and over all as their slopes have them.
+def rejudged_coordinates(document: Any, facts: Facts) -> list[dict[str, Any]]:
+    """The reports of the axes, as the recipe asks for them and their slopes have them.
 
     Args:
         document: of the diagnostic, as `transfer.json` holds it.
+        facts: of the recipe's check.
 
     Raises:
-        ValueError: it is no such document.
+        ValueError: it is no such document, or is of other axes, layers or steps than the check asks for.
     """
+    possible: tuple[Axis, ...] = ("width", "depth")
+    axes = [axis for axis in possible if len(facts.ladders[axis]) > 1]
     try:
-        return [_report(each) for each in document]
+        stated = [each["axis"] for each in document or ()]
+        if stated != axes:
+            said = f"it judges {' and '.join(map(str, stated)) or 'nothing'}"
+            raise ValueError(f"`diagnostics.coordinate` must judge {' and '.join(axes) or 'nothing'}; {said}")
+        return [_report(each, axis, facts) for each, axis in zip(document or (), axes, strict=True)]
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no document of a coordinate check: {type(error).__name__} {error}") from None
 
 
-def _report(written: Mapping[str, Any]) -> dict[str, Any]:
-    axis, tolerance = written["axis"], written["tolerance"]
-    rows = [_row(each, tolerance) for each in written["rows"]]
+def _report(written: Mapping[str, Any], axis: Axis, facts: Facts) -> dict[str, Any]:
+    asked = facts.recipe.check.coordinate
+    sizes = sorted({int(getattr(size, axis)) for size in facts.ladders[axis]})
+    _require_steps(written["rows"], facts)
+    rows = _rows(written["rows"], axis, sizes, asked.tolerance)
     weights = [_parameter(each) for each in written["parameters"]]
-    faults = diagnose(weights, rows, axis)
+    found = diagnose(weights, rows, axis)
     # a model that names no layers is judged by its parameters alone; see `judge_coordinates`
-    verdict = overall(rows, faulty=bool(faults)) if rows else _by_updates(weights, faulty=bool(faults))
-    said = written["sentence"] if written["sentence"].startswith(f"{verdict}: ") else f"{verdict}: ..."
+    verdict = overall(rows, faulty=bool(found)) if rows else by_updates(weights, faulty=bool(found))
+    faults = _faults(written["faults"], found) if verdict is RowVerdict.FAILS else []
+    said = [str(fault["sentence"]) for fault in faults]
+    if rows:
+        sentence = sentence_of(rows, said, verdict, axis, seeds=asked.seeds, tolerance=asked.tolerance)
+    else:
+        sentence = sentence_of_updates(weights, said, verdict, axis)
     return dict(written) | {
+        "sizes": sizes,
+        "seeds": asked.seeds,
+        "tolerance": asked.tolerance,
         "rows": to_document(rows),
         "parameters": to_document(weights),
         "verdict": verdict.value,
-        "sentence": said,
+        "sentence": sentence,
+        "faults": faults,
     }
 
 
-def _by_updates(weights: Sequence[ParameterRow], *, faulty: bool) -> RowVerdict:
-    known = [row for row in weights if not math.isnan(row.expected_update)]
-    if faulty:
-        return RowVerdict.FAILS
-    holds = known and all(row.verdict is RowVerdict.HOLDS for row in known)
-    return RowVerdict.HOLDS if holds else RowVerdict.INCONCLUSIVE
+def _require_steps(rows: Sequence[Mapping[str, Any]], facts: Facts) -> None:
+    """Every layer has each step once; which steps a loop of the user's own recorded is its own affair."""
+    steps: dict[tuple[str, str], list[int]] = {}
+    for row in rows:
+        steps.setdefault((row["layer"], row["kind"]), []).append(row["step"])
+    wanted = {step for of in steps.values() for step in of}
+    if not facts.recipe.trainer.watches:
+        wanted = set(facts.recipe.check.coordinate.steps)
+    for (layer, kind), of in steps.items():
+        if sorted(of) != sorted(wanted):
+            asked, there = (", ".join(map(str, sorted(each))) for each in (wanted, of))
+            raise ValueError(f"`diagnostics.coordinate` must have {layer} ({kind}) at steps {asked}; it has {there}")
 
 
-def _row(written: Mapping[str, Any], tolerance: float) -> CoordinateRow:
+def _faults(stated: Sequence[Mapping[str, Any]], found: Sequence[Fault]) -> list[Any]:
+    """What is stated, which names causes in `forward` too, where all that the slopes show is among it."""
+    known = {(each["group"], each["cause"]) for each in stated}
+    among = all((fault.group, fault.cause.value) in known for fault in found)
+    return list(stated) if among else list(to_document(found))
+
+
+def _rows(
+    written: Sequence[Mapping[str, Any]], axis: Axis, sizes: Sequence[int], tolerance: float
+) -> list[CoordinateRow]:
+    blocks = [row["layer"] for row in written if row["kind"] == "residual"]
+    moved = {(row["layer"], row["kind"]): math.inf for row in written}
+    for row in written:
+        if row["slope"] is not None:
+            moved[row["layer"], row["kind"]] = min(moved[row["layer"], row["kind"]], row["step"])
+    found = []
+    for row in written:
+        place = place_of(row["layer"], row["kind"], row["step"], axis, blocks, sizes)
+        # behind zeros, a readout's, a layer has no change at first, and is judged from its first change on
+        unmoved = not row["judged"] and row["step"] < moved[row["layer"], row["kind"]]
+        high = place.high if axis == "width" else max(place.high, _number(row["allowed"][1]))
+        found.append(_row(row, (place.low, high), tolerance, judged=place.judged and not unmoved))
+    return found
+
+
+def _row(written: Mapping[str, Any], allowed: tuple[float, float], tolerance: float, *, judged: bool) -> CoordinateRow:
     numbers = {name: _number(written[name]) for name in ("slope", "standard_error", "largest_pair", "summed")}
     fields = {name: value for name, value in written.items() if name not in numbers}
-    low, high = written["allowed"]
-    low, high = (-math.inf if low is None else low), (math.inf if high is None else high)
     slope = Slope(numbers["slope"], numbers["standard_error"], numbers["largest_pair"])
-    verdict = verdict_of(slope, low, high, tolerance, drowned=written["drowned"])
-    changed = {"allowed": (low, high), "verdict": verdict, "asymptotic": slope.asymptotic}
+    verdict = verdict_of(slope, *allowed, tolerance, drowned=written["drowned"])
+    changed = {"allowed": allowed, "verdict": verdict, "asymptotic": slope.asymptotic, "judged": judged}
     return CoordinateRow(**(fields | numbers | changed))
 
 

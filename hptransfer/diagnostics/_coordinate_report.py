@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hptransfer.diagnostics._coordinate_rows import CoordinateRow
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, excess_of, worst
 from hptransfer.diagnostics._diagnosis import Fault
 from hptransfer.diagnostics._update_scaling import Axis, ParameterRow
 from hptransfer.diagnostics.base import Columns, Line, Shown
 from hptransfer.statistics.slope import RowVerdict
+
+#: more are not asked for: the ladder is then too short for the noise
+_MOST_SEEDS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,3 +105,89 @@ def _updates(report: CoordinateReport) -> Shown:
         for row in off
     )
     return Columns((f"update after {steps}", "slope", "expected"), rows)
+
+
+def sentence_of(
+    rows: Sequence[CoordinateRow],
+    faults: Sequence[str],
+    verdict: RowVerdict,
+    axis: str,
+    *,
+    seeds: int,
+    tolerance: float,
+) -> str:
+    """The outcome where activations were measured.
+
+    Args:
+        rows: of all layers and steps.
+        faults: sentences of what was found at fault.
+        verdict: over all rows that are judged.
+        axis: along which sizes are compared.
+        seeds: number of seeds at every size.
+        tolerance: of slopes, in powers of the size.
+    """
+    if faults:
+        return "FAILS: " + ". ".join(faults) + "."
+    early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
+    if verdict is RowVerdict.HOLDS:
+        return f"HOLDS: every layer's change is independent of {axis} within the tolerance{early}."
+    named = worst(row for row in rows if row.judged and row.verdict is verdict)
+    if verdict is RowVerdict.FAILS:
+        return f"FAILS: changes depend on {axis} in {named}{early}."
+    needed = _seeds_needed(rows, seeds, tolerance)
+    wanted = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
+    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {wanted} would tell{early}."
+
+
+def _seeds_needed(rows: Sequence[CoordinateRow], seeds: int, tolerance: float) -> int | None:
+    """Seeds with which every open row would hold if its slope stayed what it is; None where more seeds may not help.
+
+    Intervals shrink as seeds^-1/2 at least: Student's quantile falls too.
+    """
+    factors = [1.0]
+    for row in rows:
+        if row.judged and row.verdict is RowVerdict.INCONCLUSIVE:
+            room = tolerance - excess_of(row)
+            if not room > 0:
+                return None
+            factors.append(1.96 * row.standard_error / room)
+    needed = math.ceil(seeds * max(factors) ** 2)
+    return needed if needed <= _MOST_SEEDS else None
+
+
+def by_updates(weights: Sequence[ParameterRow], *, faulty: bool) -> RowVerdict:
+    """The verdict where activations were not measured.
+
+    Args:
+        weights: parameters and how their updates scale.
+        faulty: whether some of them miss their rule.
+    """
+    if faulty:
+        return RowVerdict.FAILS
+    known = _known(weights)
+    holds = known and all(row.verdict is RowVerdict.HOLDS for row in known)
+    return RowVerdict.HOLDS if holds else RowVerdict.INCONCLUSIVE
+
+
+def sentence_of_updates(weights: Sequence[ParameterRow], faults: Sequence[str], verdict: RowVerdict, axis: str) -> str:
+    """The outcome where activations were not measured, in words.
+
+    Args:
+        weights: parameters and how their updates scale.
+        faults: sentences of what was found at fault.
+        verdict: as `by_updates` has it.
+        axis: along which sizes are compared.
+    """
+    scope = "activations were not measured, so layers, logits and attention are not judged"
+    if faults:
+        return f"FAILS: {'. '.join(faults)}. By updates alone: {scope}."
+    if verdict is RowVerdict.HOLDS:
+        return f"HOLDS: every parameter's update goes as its rule says along {axis}; {scope}."
+    open_rows = [row for row in _known(weights) if row.verdict is not RowVerdict.HOLDS]
+    steepest = sorted(open_rows, key=lambda row: -abs(row.update.estimate - row.expected_update))
+    named = ", ".join(f"{row.name} (slope {row.update.estimate:+.2f})" for row in steepest[:4]) or "any parameter"
+    return f"INCONCLUSIVE: updates do not tell for {named}; {scope}."
+
+
+def _known(weights: Sequence[ParameterRow]) -> list[ParameterRow]:
+    return [row for row in weights if not math.isnan(row.expected_update)]

@@ -169,11 +169,12 @@ class Diagnostic(Protocol[Report]):
         """The report as JSON-able data."""
         return to_document(report)
 
-    def again(self, document: Any) -> Any:
+    def again(self, document: Any, facts: Facts) -> Any:
         """The document with whatever in it follows from the rest, computed again; by default all of it is measured.
 
         Args:
             document: as `document` gave it, read back from `transfer.json`, which anybody may have edited.
+            facts: what the check knew, its trials among it.
 
         Raises:
             ValueError: it is no such document.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from typing import Any
@@ -19,16 +19,21 @@ from typing import Any
 import numpy as np
 
 from hptransfer.diagnostics._coordinate_again import rejudged_coordinates
-from hptransfer.diagnostics._coordinate_report import CoordinateReport, shown
-from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, excess_of, overall, verdict_of, worst
+from hptransfer.diagnostics._coordinate_report import (
+    CoordinateReport,
+    by_updates,
+    sentence_of,
+    sentence_of_updates,
+    shown,
+)
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, overall, verdict_of
 from hptransfer.diagnostics._coordinate_values import ActivationSize, judge_values
-from hptransfer.diagnostics._depth_position import Place, place_in_depth
+from hptransfer.diagnostics._depth_position import Place, place_of
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
 from hptransfer.diagnostics._forward_causes import forward_beside, read_causes, told_by_model, with_causes
 from hptransfer.diagnostics._update_scaling import (
     Axis,
     ParameterMeasurement,
-    ParameterRow,
     kind_of,
     parameter_rows,
     read_parameters,
@@ -51,14 +56,9 @@ __all__ = [
     "read_parameters",
 ]
 
-#: under CompleteP the first step's change falls with depth (0.13 to 0.03 from 2 to 64 layers in its own plot) and is
-#: flat by step 3 to 10, so depth is judged from this step on
-FIRST_STEP_IN_DEPTH = 3
 #: |slope| + 1.96 SE must stay below it; finite-width corrections under a correct muP reach 0.09, the standard
 #: parameterization's smallest signal is 0.24
 TOLERANCE = 0.15
-#: more are not asked for: the ladder is then too short for the noise
-_MOST_SEEDS = 30
 #: a layer's index in its module name
 _INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
@@ -117,7 +117,7 @@ def judge_coordinates(
     groups = {key: group for key, group in groups.items() if {m.size for m in group} == set(sizes)}
     blocks = [layer for layer, kind, _ in groups if kind == "residual"]
     changes = {key: _changes(group, sizes, seeds, axis) for key, group in groups.items()}
-    places = {key: _place(key, axis, blocks, sizes) for key in groups}
+    places = {key: place_of(*key, axis, blocks, sizes) for key in groups}
     for key in _unmoved(groups):
         places[key] = replace(places[key], judged=False)
     judged = [table for key, table in changes.items() if places[key].judged]
@@ -125,12 +125,14 @@ def judge_coordinates(
     rows = tuple(_row(key, groups[key], changes[key], uneven, tolerance, places[key], axis) for key in groups)
     weights = parameter_rows(parameters, axis)
     faults = diagnose(weights, rows, axis)
+    verdict = overall(rows, faulty=bool(faults)) if measurements else by_updates(weights, faulty=bool(faults))
+    if measurements and verdict is RowVerdict.FAILS:
+        faults = with_causes(faults, causes)
+    said = [fault.sentence for fault in faults]
     if measurements:
-        verdict = overall(rows, faulty=bool(faults))
-        faults = with_causes(faults, causes) if verdict is RowVerdict.FAILS else faults
-        sentence = _sentence(rows, faults, verdict, axis, _seeds_needed(rows, len(seeds), tolerance))
+        sentence = sentence_of(rows, said, verdict, axis, seeds=len(seeds), tolerance=tolerance)
     else:
-        verdict, sentence = _updates_alone(weights, faults, axis)
+        sentence = sentence_of_updates(weights, said, verdict, axis)
     return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, sentence, weights, faults)
 
 
@@ -171,14 +173,6 @@ def _changes(group: list[Measurement], sizes: list[int], seeds: list[int], axis:
         with np.errstate(invalid="ignore"):  # below zero: see `_drowned`
             changes = np.where(random > 0, np.sqrt(changes**2 - random**2), changes)
     return np.asarray(changes.reshape(len(seeds), len(sizes)))
-
-
-def _place(key: tuple[str, str, int], axis: str, blocks: Iterable[str], sizes: Sequence[int]) -> Place:
-    layer, kind, step = key
-    if axis == "width":
-        return Place()
-    place = place_in_depth(layer, kind, blocks, sizes)
-    return place if step >= FIRST_STEP_IN_DEPTH else replace(place, judged=False)
 
 
 def _unmoved(groups: Mapping[tuple[str, str, int], Sequence[Measurement]]) -> Iterator[tuple[str, str, int]]:
@@ -252,52 +246,6 @@ def _drowned(m: Measurement) -> bool:
     return m.change is not None and m.random is not None and 0 < m.change <= m.random
 
 
-def _seeds_needed(rows: Sequence[CoordinateRow], seeds: int, tolerance: float) -> int | None:
-    """Seeds with which every open row would hold if its slope stayed what it is; None where more seeds may not help.
-
-    Intervals shrink as seeds^-1/2 at least: Student's quantile falls too.
-    """
-    factors = [1.0]
-    for row in rows:
-        if row.judged and row.verdict is RowVerdict.INCONCLUSIVE:
-            room = tolerance - excess_of(row)
-            if not room > 0:
-                return None
-            factors.append(1.96 * row.standard_error / room)
-    needed = math.ceil(seeds * max(factors) ** 2)
-    return needed if needed <= _MOST_SEEDS else None
-
-
-def _sentence(
-    rows: Sequence[CoordinateRow], faults: Sequence[Fault], verdict: RowVerdict, axis: str, needed: int | None
-) -> str:
-    if faults:
-        return "FAILS: " + ". ".join(fault.sentence for fault in faults) + "."
-    early = "; in depth only from step 3 on, earlier steps are shown for information" if axis == "depth" else ""
-    if verdict is RowVerdict.HOLDS:
-        return f"HOLDS: every layer's change is independent of {axis} within the tolerance{early}."
-    named = worst(row for row in rows if row.judged and row.verdict is verdict)
-    if verdict is RowVerdict.FAILS:
-        return f"FAILS: changes depend on {axis} in {named}{early}."
-    wanted = f"{needed} seeds, or a longer ladder," if needed else f"a longer ladder of {axis}s"
-    return f"INCONCLUSIVE: seeds or sizes are too few to tell for {named or 'any layer'}; {wanted} would tell{early}."
-
-
-def _updates_alone(weights: Sequence[ParameterRow], faults: Sequence[Fault], axis: str) -> tuple[RowVerdict, str]:
-    """The outcome where activations were not measured."""
-    scope = "activations were not measured, so layers, logits and attention are not judged"
-    if faults:
-        named = ". ".join(fault.sentence for fault in faults)
-        return RowVerdict.FAILS, f"FAILS: {named}. By updates alone: {scope}."
-    known = [row for row in weights if not math.isnan(row.expected_update)]
-    open_rows = [row for row in known if row.verdict is not RowVerdict.HOLDS]
-    if known and not open_rows:
-        return RowVerdict.HOLDS, f"HOLDS: every parameter's update goes as its rule says along {axis}; {scope}."
-    steepest = sorted(open_rows, key=lambda row: -abs(row.update.estimate - row.expected_update))
-    named = ", ".join(f"{row.name} (slope {row.update.estimate:+.2f})" for row in steepest[:4]) or "any parameter"
-    return RowVerdict.INCONCLUSIVE, f"INCONCLUSIVE: updates do not tell for {named}; {scope}."
-
-
 class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
     """A few steps at every size, then slopes of activation changes: cheap, and first; one report per axis."""
 
@@ -350,9 +298,9 @@ class CoordinateCheck(Diagnostic[tuple[CoordinateReport, ...]]):
             causes=causes,
         )
 
-    def again(self, document: Any) -> Any:
-        """Verdicts of rows, of parameters and over all, as the slopes in the document have them."""
-        return rejudged_coordinates(document)
+    def again(self, document: Any, facts: Facts) -> Any:
+        """What is judged as the recipe has it; verdicts and the outcome as the slopes in the document have them."""
+        return rejudged_coordinates(document, facts)
 
     def show(self, report: tuple[CoordinateReport, ...]) -> Iterator[Shown]:
         """Per axis a table of slopes, parameters whose updates miss their rule, and the outcome."""

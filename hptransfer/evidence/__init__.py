@@ -3,4 +3,4 @@
 Nothing is trained. The level `evidence` of `validate`, `scale` and `check` ask here.
 """
 
-__all__ = ["files", "objections", "present", "recomputed", "repair", "stale"]
+__all__ = ["counted", "files", "objections", "present", "recomputed", "repair", "stale"]

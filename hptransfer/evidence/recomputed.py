@@ -11,8 +11,10 @@ from typing import Any, TypeAlias
 from hptransfer.artifacts.compared import Difference, differences
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
+from hptransfer.checking.complete import left_out
 from hptransfer.checking.rejudged import own_diagnostics, rejudged
 from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.evidence.counted import NOT_COUNTED, Counted, edited_costs
 from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.former_target import former, of_former_target
 from hptransfer.evidence.repair import again, reused
@@ -64,25 +66,28 @@ def _without_trials(written: Written, loaded: LoadedRecipe, evidence: Evidence) 
     )
 
 
-def edited_results(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
+def edited_results(loaded: LoadedRecipe, evidence: Evidence, counted: Counted = NOT_COUNTED) -> Iterator[Finding]:
     """Fields that the trials do not bear out; a file that another target explains is of that one, and not edited.
 
     Args:
         loaded: the recipe that the evidence is of, with the durations of its sizes.
         evidence: of it, with trials.
+        counted: FLOPs of its sizes, as they were counted again.
     """
+    yield from edited_costs(evidence, loaded.recipe, counted)
     tuned, transfer, folder = evidence.tuned, evidence.transfer, evidence.folder
     anew = f"write it anew by {again('run', loaded.path, evidence)}: {reused(evidence)}"
     before = None if transfer is None else former(loaded, transfer)
     files: list[tuple[Path, str, str, _Compare, str]] = []
     if tuned is not None and tuned.evidence is not None:
         version = tuned.provenance.versions.get("hptransfer", "")
-        compare: _Compare = lambda each: refitted(each.recipe, tuned)  # noqa: E731 - of this file, for either recipe
+        cost = tuned.spent.target_flops
+        compare: _Compare = lambda each: refitted(each.recipe, tuned, counted.target(each.recipe, cost))  # noqa: E731 - either recipe
         hint = f"if this is meant, run {again('run', loaded.path, evidence)}: {reused(evidence)}"
         files.append((folder / "tuned.yaml", "evidence/edited-fit", version, compare, hint))
     if tuned is not None and transfer is not None and transfer.evidence is not None:
         version = transfer.provenance.hptransfer
-        compare = lambda each: rejudged_fields(each, tuned, transfer)  # noqa: E731 - as above
+        compare = lambda each: rejudged_fields(each, tuned, transfer, counted)  # noqa: E731 - as above
         commands = f"{again('check', loaded.path, evidence)}, then {again('scale', loaded.path, evidence)}"
         hint = f"if this is meant, run {commands}"
         files.append((folder / "transfer.json", "evidence/edited-verdict", version, compare, hint))
@@ -133,18 +138,25 @@ def _weight(found: Difference) -> tuple[bool, int]:
     return not found.field.endswith("verdict"), found.field.count(".")
 
 
-def rejudged_fields(loaded: LoadedRecipe, tuned: Tuned, written: TransferFile) -> list[Difference]:
+def rejudged_fields(
+    loaded: LoadedRecipe, tuned: Tuned, written: TransferFile, counted: Counted = NOT_COUNTED
+) -> list[Difference]:
     """Fields of `transfer.json` that its trials do not bear out; none where it carries no trials.
 
     Args:
         loaded: the recipe that was checked.
         tuned: the content of `tuned.yaml`, whose values were checked.
         written: the content of the file.
+        counted: FLOPs of its sizes, as they were counted again.
 
     Raises:
         ValueError, UsageError: as `rejudged`.
     """
-    again = rejudged(loaded.recipe, loaded.root, written, tuned.hyperparameters)
+    lacking = left_out(loaded.recipe, loaded.root, written, tuned.hyperparameters)
+    if lacking:  # whatever else is said follows from another ladder
+        return lacking
+    target = counted.target(loaded.recipe, written.spent.target_flops)
+    again = rejudged(loaded.recipe, loaded.root, written, tuned.hyperparameters, target)
     if again is None:
         return []
     found = differences(_judged(written), _judged(again))

@@ -14,6 +14,7 @@ from hptransfer.evidence.present import Present
 from hptransfer.evidence.repair import again, reused
 from hptransfer.provenance import versions
 from hptransfer.recipe.changes import changes
+from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.sizes import Size, shape_label
 from hptransfer.trials.changed_parts import PartChange, PartKind, changed_parts
 from hptransfer.trials.identity import digest
@@ -217,3 +218,30 @@ def environment(evidence: Evidence, now: Present) -> Iterator[Finding]:
                 Place(str(written.path)),
                 "evidence/other-environment",
             )
+
+
+def stale_target(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
+    """A target of other evidence than that which lies beside it, by the digests that it carries.
+
+    Args:
+        loaded: the recipe, for the hint of what to run.
+        evidence: what its run folder holds, as it was read.
+    """
+    target, tuned = evidence.target, evidence.tuned
+    if target is None or tuned is None:
+        return
+    known = target.provenance
+    pairs = {
+        "provenance.recipe_hash": (known.recipe_hash, tuned.recipe_hash),
+        "provenance.identity": (known.identity, tuned.identity),
+    }
+    found = [f"{field} {was[:8]}, tuned.yaml has {now[:8]}" for field, (was, now) in pairs.items() if was != now]
+    if found:
+        forced = "; it was forced" if target.verdict.forced else ""
+        yield Finding(
+            "target.yaml must be of the same recipe, rules, code and data as the evidence beside it",
+            "; ".join(found) + forced,
+            f"run {again('scale', loaded.path, evidence)} again",
+            Place(str(evidence.folder / "target.yaml")),
+            "evidence/stale-target",
+        )

@@ -30,12 +30,15 @@ class Capabilities:
         processes: whether several processes may train one trial.
         follows_rules: whether it trains the recipe's model, where there is one, by the parameterization's rules; the
             rules for each parameter are then part of a trial's key.
+        counts_flops: whether FLOPs of its trials are those that `hptransfer.engine.flops` counts from the recipe's
+            model: evidence is then held to that count.
     """
 
     streams_losses: bool = False
     diagnostics: bool = False
     processes: bool = False
     follows_rules: bool = False
+    counts_flops: bool = False
 
 
 class Trainer(Protocol):

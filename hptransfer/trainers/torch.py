@@ -26,7 +26,9 @@ class TorchTrainer:
 
     name = "torch"
     version = VERSION
-    capabilities = Capabilities(streams_losses=True, diagnostics=True, processes=True, follows_rules=True)
+    capabilities = Capabilities(
+        streams_losses=True, diagnostics=True, processes=True, follows_rules=True, counts_flops=True
+    )
 
     def identity(self, recipe: Recipe) -> Mapping[str, Any]:
         """Nothing besides recipe, rules and version: versions of torch change losses by rounding alone."""

@@ -24,7 +24,7 @@ from hptransfer.search.space import Space
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.tuning.line_parts import in_order, line_part, line_seeds, lines_settings
 from hptransfer.tuning.lines import Lines
-from hptransfer.tuning.search import is_joint, rounds_of, search_space, whole
+from hptransfer.tuning.search import Part, is_joint, rounds_of, search_space, whole
 from hptransfer.tuning.widening import edge_warning
 
 
@@ -88,10 +88,16 @@ class Outcome:
         """The search with every argument that the recipe decides, and Optuna's version here."""
         if self.joined is None:
             return rounds_of(self.recipe, whole(self.recipe)).settings
+        return lines_settings({name: rounds_of(self.recipe, part).settings for name, part in self.parts.items()})
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """Hyperparameter -> the search along its line; none where all were searched at once."""
+        if self.joined is None:
+            return {}
         first, found = in_order(self.space)[0].name, self.joined.found
         held = {first: found[first].values[first]} if first in found else {}
-        parts = {axis.name: line_part(self.recipe, self.space, axis, held) for axis in in_order(self.space)}
-        return lines_settings({name: rounds_of(self.recipe, part).settings for name, part in parts.items()})
+        return {axis.name: line_part(self.recipe, self.space, axis, held) for axis in in_order(self.space)}
 
     @property
     def seeds(self) -> Seeds:

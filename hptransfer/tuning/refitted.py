@@ -10,13 +10,14 @@ from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.flops import is_short
 from hptransfer.recipe.schema import Recipe
+from hptransfer.tuning.complete import incomplete, misplaced
 from hptransfer.tuning.outcome import Outcome, outcome_of
 
 #: settings of a search that another version, or another Optuna, may choose otherwise for the same recipe
 _OF_THE_VERSION = ("arguments", "optuna")
 
 
-def refitted(recipe: Recipe, written: Tuned) -> list[Difference]:
+def refitted(recipe: Recipe, written: Tuned, target_flops: float | None) -> list[Difference]:
     """Fields of `tuned.yaml` that its trials do not bear out; none where it carries no trials.
 
     Not computed again are the sampler's arguments, which a version chooses, versions, and failed attempts.
@@ -24,6 +25,7 @@ def refitted(recipe: Recipe, written: Tuned) -> list[Difference]:
     Args:
         recipe: that was tuned, with the durations of its sizes.
         written: the content of the file.
+        target_flops: floating point operations of the target's run; None where they are not known.
 
     Raises:
         ValueError: the trials contradict themselves, or nothing can be recommended by them.
@@ -31,8 +33,11 @@ def refitted(recipe: Recipe, written: Tuned) -> list[Difference]:
     outcome = outcome_of(recipe, written)
     if outcome is None or written.evidence is None:
         return []
+    lacking = list(incomplete(outcome))
+    if lacking:  # whatever else is said follows from another search
+        return lacking
     short = is_short(recipe, recipe.target_size())
-    again = outcome.content(written.spent.target_flops, short=short)
+    again = outcome.content(target_flops, short=short)
     if again is None:
         raise ValueError("no recommendation follows from the trials")
     again["trials"] = {
@@ -45,6 +50,7 @@ def refitted(recipe: Recipe, written: Tuned) -> list[Difference]:
     found = list(differences(stated, to_document(again)))
     found += differences(to_document(written.provenance.seeds), to_document(outcome.seeds), "provenance.seeds")
     found += _in_order(written, outcome)
+    found += misplaced(outcome)
     data = written.evidence.identity.get("data", {}).get("fingerprint")
     if data != written.provenance.data:
         found.append(Difference("provenance.data", written.provenance.data, data))

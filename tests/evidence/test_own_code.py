@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.support.consistent_evidence import forge_check, forge_search
 from tests.support.kept_evidence import KEPT, Kept
 
 
@@ -31,6 +33,7 @@ def test_without_trust_nothing_runs(kept: Kept) -> None:
     validation = kept.validate()
     assert validation.errors == ()
     assert any("runs with `--trust` only" in note for note in validation.notes)
+    assert any("were not counted again, because evidence_net:make runs" in note for note in validation.notes)
 
     _edit(kept, "import torch\n", f"import torch\nopen({str(canary)!r}, 'w').close()\n")
     assert "code of evidence_net: sha256" in kept.found()["evidence/stale-code"]
@@ -56,3 +59,17 @@ def test_with_trust_the_model_is_read(kept: Kept) -> None:
     assert validation.errors == ()
     (left,) = [note for note in validation.notes if "evidence did not decide" in note]
     assert "whether target.yaml follows" in left
+
+
+def test_with_trust_flops_are_counted_again(kept: Kept) -> None:
+    """In that process too: without trust forged ones pass, and the level says that they were not counted."""
+
+    def double(content: Any) -> None:
+        for line in content["evidence"]["trials"]:
+            line["flops"] *= 2
+
+    forge_check(kept, double)
+    forge_search(kept, double)
+    assert "evidence/edited-trials" not in kept.found()
+    found = kept.found(trust=True)["evidence/edited-trials"]
+    assert "transfer.json: FLOPs must be those of the recipe's model" in found

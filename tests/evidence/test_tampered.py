@@ -186,19 +186,6 @@ def test_another_versions_facts_are_errors(tmp_path: Path, change: Edit) -> None
     assert "hptransfer 0.0.9 wrote it, and this is" in kept.found()["evidence/edited-verdict"]
 
 
-def test_edited_trials_with_their_verdict_pass_the_fit(tmp_path: Path) -> None:
-    """What is documented as not shown: losses have no key of their own, so a whole consistent file cannot be told."""
-    kept = Kept(tmp_path)
-
-    def change(content: Any) -> None:
-        content["evidence"]["trials"][0]["seconds"] += 100.0
-        content["seconds"] += 100.0
-        content["spent"]["seconds"] += 100.0
-
-    kept.edit("tuned.yaml", change)
-    assert kept.found() == {}
-
-
 def test_a_coordinate_check_is_judged_again(tmp_path: Path) -> None:
     """A FAILS that became a HOLDS does not follow from its slopes."""
     kept = Kept(tmp_path, "mup-sgd")

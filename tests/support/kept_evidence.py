@@ -30,6 +30,7 @@ class Kept:
 
     def __init__(self, folder: Path, name: str = "mup-adamw") -> None:
         self.root, self.name = folder, name
+        folder.mkdir(exist_ok=True)
         shutil.copytree(KEPT / "texts", folder / "texts")
         shutil.copy(KEPT / f"{name}.yaml", folder)
         shutil.copytree(KEPT / "kept" / name, folder / "kept" / name)
@@ -51,6 +52,11 @@ class Kept:
         """Takes the trials out of a file, and what it says of how many they are."""
         taken_out = {"tuned.yaml": {"evidence": None, "carried": 0}, "transfer.json": {"evidence": None}}
         self.edit(name, lambda content: content.update(taken_out[name]))
+
+    def read(self, name: str) -> Any:
+        """The content of a file."""
+        text = self.file(name).read_text()
+        return json.loads(text) if name.endswith(".json") else yaml.safe_load(text)
 
     def validate(self, **options: Any) -> Validation:
         """The recipe at the level `evidence`."""

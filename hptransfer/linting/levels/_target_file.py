@@ -20,8 +20,10 @@ from hptransfer.scaling.target import build_target
 from hptransfer.transfer.prediction import predicted, registered
 from hptransfer.verdict import Verdict
 
-#: sections that say when and with what the file was written, or of which a part is compared
-_NOT_COMPARED = ("notes", "prediction", "provenance", "verdict")
+#: sections of which a part is compared
+_IN_PART = ("prediction", "provenance", "verdict")
+#: when and with what the file was written
+_OF_THE_WRITING = ("written", "versions")
 _MOST_NAMED = 4
 _AS_REGISTERED = "take the file as `scale` wrote it: `git log -p` shows who changed it"
 
@@ -49,7 +51,10 @@ def other_target(loaded: LoadedRecipe, evidence: Evidence, identity: str) -> Ite
         against.append(ahead.scope.sentence)
     now = build_target(loaded, target.size, tuned, evidence.transfer, against, identity, ahead)
     rule = "target.yaml must be what `scale` makes of the evidence"
-    found = list(differences(_compared(_as_told_now(target, now.verdict.coordinate)), _compared(now)))
+    told = _as_told_now(target, now.verdict.coordinate)
+    found = list(differences(_compared(told), _compared(now)))
+    if told is target and target.verdict.forced and against:  # earlier files object in fewer words
+        found += differences(list(target.verdict.objections), against, "verdict.objections")
     if found:
         more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
         received = f"{'; '.join(map(str, found[:_MOST_NAMED]))}{more}"
@@ -87,33 +92,6 @@ def _forced(target: TargetFile, against: list[str], place: Place, hint: str) -> 
         yield Finding(rule, "; ".join(against), hint, place, "evidence/other-target")
 
 
-def stale_target(loaded: LoadedRecipe, evidence: Evidence) -> Iterator[Finding]:
-    """A target of other evidence than that which lies beside it, by the digests that it carries.
-
-    Args:
-        loaded: the recipe, for the hint of what to run.
-        evidence: what its run folder holds, as it was read.
-    """
-    target, tuned = evidence.target, evidence.tuned
-    if target is None or tuned is None:
-        return
-    known = target.provenance
-    pairs = {
-        "provenance.recipe_hash": (known.recipe_hash, tuned.recipe_hash),
-        "provenance.identity": (known.identity, tuned.identity),
-    }
-    found = [f"{field} {was[:8]}, tuned.yaml has {now[:8]}" for field, (was, now) in pairs.items() if was != now]
-    if found:
-        forced = "; it was forced" if target.verdict.forced else ""
-        yield Finding(
-            "target.yaml must be of the same recipe, rules, code and data as the evidence beside it",
-            "; ".join(found) + forced,
-            f"run {again('scale', loaded.path, evidence)} again",
-            Place(str(evidence.folder / "target.yaml")),
-            "evidence/stale-target",
-        )
-
-
 def _as_told_now(target: TargetFile, coordinate: CoordinateRecord | None) -> TargetFile:
     """A file of before the coordinate check's outcome was kept in it, with what its verdict says of it now."""
     verdict = target.verdict
@@ -127,6 +105,7 @@ def _as_told_now(target: TargetFile, coordinate: CoordinateRecord | None) -> Tar
 def _compared(target: TargetFile) -> Mapping[str, Any]:
     content = to_document(target.document)
     verdict = {name: content["verdict"][name] for name in ("verdict", "sentence", "axes", "coordinate")}
-    kept = {name: value for name, value in content.items() if name not in _NOT_COMPARED}
+    kept = {name: value for name, value in content.items() if name not in _IN_PART}
+    provenance = {name: value for name, value in content["provenance"].items() if name not in _OF_THE_WRITING}
     prediction = content["prediction"] and predicted(content["prediction"])
-    return kept | {"verdict": verdict, "tuned_with": content["provenance"]["tuned_with"], "prediction": prediction}
+    return kept | {"verdict": verdict, "provenance": provenance, "prediction": prediction}

@@ -10,6 +10,7 @@ from pathlib import Path
 from shlex import quote
 
 from hptransfer.errors import Finding, HptransferError, Place
+from hptransfer.evidence.counted import NOT_COUNTED, Counted, count_again, trained_twice
 from hptransfer.evidence.files import NEEDED, Evidence, behind_a_link, elsewhere, folder_of, read_evidence, run_folders
 from hptransfer.evidence.present import Present, present
 from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
@@ -20,11 +21,11 @@ from hptransfer.evidence.stale import (
     of_another_recipe,
     sizes_of,
     stale,
+    stale_target,
     written_files,
 )
 from hptransfer.linting.levels._apart import bounded
 from hptransfer.linting.levels._expected import held_to
-from hptransfer.linting.levels._target_file import other_target, stale_target
 from hptransfer.linting.levels.base import LevelOutcome, Subject
 from hptransfer.recipe.own_code import model_code
 from hptransfer.registry import untrusted_recipe
@@ -69,8 +70,9 @@ def _outcome(subject: Subject) -> LevelOutcome:
     held = LevelOutcome()
     with nullcontext() if options.trust else untrusted_recipe():
         now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
-        found = list(_findings(evidence, now))
-        undecided = list(now.undecided)
+        counted = count_again(now.loaded, evidence, trust=options.trust)
+        found = list(_findings(evidence, now, counted))
+        undecided = [*now.undecided, *counted.undecided, *trained_twice(evidence)]
         if not _faulty(found):
             more, reason = _target(evidence, now)
             found += more
@@ -128,7 +130,7 @@ def _is_run_folder(runs: Path, name: str) -> bool:
     return Path(os.path.abspath(runs)).name == name and any(os.path.lexists(runs / file) for file in NEEDED)
 
 
-def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
+def _findings(evidence: Evidence, now: Present, counted: Counted) -> Iterator[Finding]:
     """In the order of what they rest on: trials, what they are of, what follows from them, each other."""
     yield from now.faults
     yield from edited_trials(now.loaded, evidence)
@@ -138,7 +140,8 @@ def _findings(evidence: Evidence, now: Present) -> Iterator[Finding]:
     # fields of another recipe's evidence are not those that this one's settings lead to
     of_another = any(of_another_recipe(written, now) for written in written_files(evidence))
     if not of_another and not any(finding.code == "evidence/stale-recipe" for finding in outdated):
-        yield from edited_results(now.loaded, evidence)
+        # another model has other FLOPs: that it changed is said above
+        yield from edited_results(now.loaded, evidence, NOT_COUNTED if outdated else counted)
     if evidence.tuned is not None and evidence.transfer is not None:
         differing = [*other_values(evidence.tuned, evidence.transfer)]
         if evidence.tuned.identity != evidence.transfer.identity:
@@ -160,6 +163,8 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
         return (), (f"whether target.yaml follows from the evidence: `scale`, which runs {said}, makes it again",)
     if _unread(now) is not None:
         return (), ("whether target.yaml follows from the evidence: the model was not read",)
+    from hptransfer.linting.levels._target_file import other_target  # imports torch, which only a target needs here
+
     try:
         return list(other_target(now.loaded, evidence, identity_here(evidence, now))), ()
     except HptransferError as error:

@@ -73,12 +73,12 @@ RULES = (
     ),
     StatedRule(
         "evidence/edited-trials",
-        "the key of each trial follows from its size, values, seed and the rules, code and data",
+        "each trial is that of its key, and its FLOPs are those of the recipe's model at its size",
         "error",
         "evidence",
         Explanation(
             "HPT404",
-            "A trial whose key does not follow is not the one that was trained.",
+            "A trial whose key does not follow is not the one that was trained, and FLOPs decide what a drift costs.",
             _AS_WRITTEN,
             "the seed of `evidence.trials[3]` was changed by hand",
             _WHOLE,
