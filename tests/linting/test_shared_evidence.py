@@ -21,9 +21,7 @@ def errors(capsys: pytest.CaptureFixture[str], recipes: list[Path], runs: Path |
 
 
 @pytest.mark.parametrize("ignored", [False, True])
-def test_a_copy_is_not_valid_by_the_first_one_s_evidence(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], ignored: bool
-) -> None:
+def test_a_copy_has_no_evidence_of_its_own(tmp_path: Path, capsys: pytest.CaptureFixture[str], ignored: bool) -> None:
     """The error is on the second and names both; a comment that would excuse it is an error itself."""
     kept = Kept(tmp_path)
     copy = tmp_path / "zcopy.yaml"

@@ -33,9 +33,7 @@ _TESTS: dict[str, tuple[str, ...]] = {
     "evidence/test_stale.py::test_changed_data_are_named": ("evidence/stale-data",),
     "evidence/test_stale.py::test_another_torch_is_a_warning": ("evidence/other-environment",),
     "evidence/test_stale.py::test_another_target_is_no_edit": ("evidence/former-target",),
-    "linting/test_shared_evidence.py::test_a_copy_is_not_valid_by_the_first_one_s_evidence[False]": (
-        "evidence/shared",
-    ),
+    "linting/test_shared_evidence.py::test_a_copy_has_no_evidence_of_its_own[False]": ("evidence/shared",),
     "evidence/test_target.py::test_an_edited_target_is_refused_by_name": (
         "evidence/stale-target",
         "evidence/other-target",
