@@ -57,7 +57,7 @@ def test_a_file_of_another_format_says_what_to_do(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump(content))
     (finding,) = refused(path).findings
 
-    assert finding.rule == "tuned.yaml must have format 1"
+    assert finding.rule == "tuned.yaml must have format 2"
     assert finding.received == f"{path}: no format number"
     assert finding.hint == "run `hptransfer tune` again: finished trials are reused"
 

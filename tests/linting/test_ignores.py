@@ -237,7 +237,7 @@ def test_edited_evidence_cannot_be_excused(tmp_path: Path, code: str) -> None:
 
 def _stripped(kept: Kept) -> None:
     for name in ("tuned.yaml", "transfer.json"):
-        kept.edit(name, lambda content: content.update(evidence=None))
+        kept.without_trials(name)
     kept.edit("transfer.json", lambda content: content.update(verdict="DRIFTS"))
 
 

@@ -44,6 +44,11 @@ class BrokenFolder:
         self.prepare(folder)
 
     @property
+    def is_static(self) -> bool:
+        """Whether the level `static` alone refuses it."""
+        return self.words[0] == "validate" and "--level" not in self.words
+
+    @property
     def where(self) -> str:
         """File, line and column of the finding, as far as it has them."""
         before, mark, _ = self.marked.partition(MARK)
@@ -92,5 +97,10 @@ BROKEN_FOLDERS = {
     ),
     "more-flops-than-allowed": BrokenFolder(
         "HPT932", ("validate", RECIPE, "--max-flops", "1e6"), marked=edited(MLP, ("widths", "⟪widths"))
+    ),
+    "excused-without-evidence": BrokenFolder(
+        "HPT955",
+        ("validate", RECIPE, "--level", "static,evidence"),
+        marked=f"⟪# hptransfer: ignore-file[HPT400] it is not run yet\n{MLP}",
     ),
 }

@@ -271,6 +271,10 @@ _MARKED: dict[str, tuple[str, str]] = {
         "HPT252",
         edited(_HF, ("hidden_size: 64", "hidden_size: 64, ⟪attn_implementation: org/kernel")),
     ),
+    "setting-that-counts-too-much": (
+        "HPT253",
+        edited(_HF, ("hidden_size: 64", "hidden_size: 64, ⟪num_labels: 4097")),
+    ),
     "absent-file": ("HPT230", edited(COMMAND, ("training:", "  ⟪files: [none.py]\ntraining:"))),
     "absent-script": ("HPT230", edited(COMMAND, ('"true",', '"python", ⟪"trian.py",'))),
     # comments, HPT950 to HPT954

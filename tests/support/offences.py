@@ -56,7 +56,7 @@ def _elsewhere() -> dict[str, str]:
     by_number = {rule.id: rule for rule in all_rules()}
     for name, case in BROKEN_FOLDERS.items():
         rule = by_number[case.number]
-        if rule.level == "shapes" or case.words[0] != "validate":
+        if rule.level == "shapes" or not case.is_static:
             found[rule.code] = f"tests/recipe/test_broken_recipes.py::test_rule_and_place_of_a_broken_folder[{name}]"
     examples = "tests/linting/test_catalogue.py::test_examples_are_what_they_are_called"
     with_model = (rule for rule in all_rules() if rule.level == "shapes" and rule.code not in found)
@@ -94,7 +94,7 @@ def planted_texts() -> list[Planted]:
 
 
 def _static_folders() -> list[BrokenFolder]:
-    return [case for case in BROKEN_FOLDERS.values() if case.words[0] == "validate"]
+    return [case for case in BROKEN_FOLDERS.values() if case.is_static]
 
 
 def fuzzed() -> set[str]:
