@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from hptransfer.cli.options import Summary, write_summary
+from hptransfer.report.columns import folded, terminal_width
 from hptransfer.report.findings import FORMATS
 
 # typer takes choices as enumerations; this one is made of the registry's names
@@ -83,7 +84,7 @@ def validate_command(
     options = ValidationOptions(levels, trust, strict, tuple(rules or ()), runs, max_trials, max_flops)
     selected = select(recipes, trusted=trust)
     for note in selected.notes:
-        print(f"note: {note}", file=sys.stderr)
+        print("\n".join(folded(f"note: {note}", terminal_width(sys.stderr))), file=sys.stderr)
     results = [Validation(name, None, (fault,)) for name, fault in selected.faults]
     results += told_apart([validate(reference, options) for reference in selected.recipes], runs)
     for line in render(results):

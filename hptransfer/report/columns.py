@@ -50,14 +50,24 @@ def character_width(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
+def inert(line: str) -> str:
+    """A line that no CI runner obeys: GitHub's takes `::command` where a line begins, and `##[command]` anywhere in it.
+
+    Args:
+        line: one that is printed, to whichever stream; a space makes a command text, and columns stay what they are.
+    """
+    return re.sub(r"^(\s*):(?=:)", r"\1: ", line).replace("##[", "# [")
+
+
 def folded(line: str, width: int | None, indent: str = "  ") -> Iterator[str]:
-    """Yields a line in pieces that fit, cut at spaces alone; what has none, as a path, stays whole.
+    """Yields a line in pieces that fit, cut at spaces alone; what has none, as a path, stays whole. None is a command.
 
     Args:
         line: one line, without its end.
         width: columns of the terminal; None leaves the line as it is.
         indent: what pieces after the first begin with.
     """
+    line = inert(line)
     if width is None or columns(line) <= width:
         yield line
         return
@@ -65,8 +75,8 @@ def folded(line: str, width: int | None, indent: str = "  ") -> Iterator[str]:
     piece, empty = start[0] if start else "", True
     for word in line.split():
         if not empty and columns(piece) + 1 + columns(word) > width:
-            yield piece
+            yield inert(piece)
             piece, empty = indent, True
         piece += word if empty else f" {word}"
         empty = False
-    yield piece
+    yield inert(piece)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from hptransfer.errors import Place, printable
-from hptransfer.report.columns import character_width, columns
+from hptransfer.report.columns import character_width, columns, inert
 
 WIDTH = 80
 _CUT = "..."
@@ -32,7 +32,7 @@ def excerpt(place: Place | None, sources: Mapping[str, str], width: int = WIDTH)
     number = f"{place.line:>4}"
     line = [_shown(character) for character in lines[place.line - 1]]
     if place.column is None or not 0 < place.column <= len(line) + 1:
-        return [f"{number} | {_fitting(line, width - len(number) - 3)}".rstrip()]
+        return [inert(f"{number} | {_fitting(line, width - len(number) - 3)}").rstrip()]
     start, room = place.column - 1, width - len(number) - 3
     marked = _WORD.match(lines[place.line - 1], start)
     length = max(1, len(marked[0].rstrip()) if marked else 1)
@@ -44,7 +44,7 @@ def excerpt(place: Place | None, sources: Mapping[str, str], width: int = WIDTH)
         before = _CUT + "".join(line[first:start])
     seen = _fitting([*before, *line[start:]], room)
     carets = min(max(1, columns(line[start : start + length])), room - columns(before))
-    return [f"{number} | {seen}".rstrip(), f"{' ' * len(number)} | {' ' * columns(before)}{'^' * carets}"]
+    return [inert(f"{number} | {seen}").rstrip(), f"{' ' * len(number)} | {' ' * columns(before)}{'^' * carets}"]
 
 
 def _shown(character: str) -> str:
