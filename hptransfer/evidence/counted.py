@@ -16,7 +16,7 @@ from hptransfer.engine.flops import Costs, run_flops
 from hptransfer.errors import Finding, HptransferError, Place, UsageError
 from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.former_target import former
-from hptransfer.evidence.stale import Written, written_files
+from hptransfer.evidence.stale import Written, is_beyond, written_files
 from hptransfer.execution.limits import UNLIMITED
 from hptransfer.execution.pool import WorkerPool
 from hptransfer.recipe.load import LoadedRecipe
@@ -73,7 +73,7 @@ def count_again(loaded: LoadedRecipe, evidence: Evidence, *, trust: bool) -> Cou
     recipe = loaded.recipe
     of_trials, undecided = _of_trials(recipe)
     try:
-        sizes = tuple(dict.fromkeys(_sizes(loaded, evidence)))
+        sizes = tuple(dict.fromkeys(size for size in _sizes(loaded, evidence) if not is_beyond(recipe, size)))
     except HptransferError as error:  # durations that nobody knows
         return Counted({}, of_trials, (*undecided, _not_again(error.findings[0].rule)))
     if recipe.model.kind == "external":
@@ -160,7 +160,7 @@ def edited_costs(evidence: Evidence, recipe: Recipe, counted: Counted) -> Iterat
 
 def _wrong_costs(carried: Carried, counted: Counted) -> Iterator[str]:
     for place, cost in enumerate(carried.costs):
-        again = counted.flops[Size(*cost.size)]
+        again = counted.flops.get(Size(*cost.size), cost.flops)  # of no size of the recipe: not counted
         if not _close(cost.flops, again):
             yield f"evidence.costs[{place}].flops {_text(cost.flops)}, counted again {_text(again)}"
 
@@ -168,7 +168,7 @@ def _wrong_costs(carried: Carried, counted: Counted) -> Iterator[str]:
 def _wrong_trials(carried: Carried, recipe: Recipe, counted: Counted) -> Iterator[str]:
     for place, line in enumerate(carried.trials):
         size = Size(*line.size)
-        whole = counted.flops[size]
+        whole = counted.flops.get(size)
         if whole is None or _fits(line, whole, recipe.steps(size)):
             continue
         said = "of a whole run" if line.state == "complete" else "of a whole run, of which a diverged one takes steps"

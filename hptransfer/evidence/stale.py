@@ -15,6 +15,7 @@ from hptransfer.evidence.repair import again, reused
 from hptransfer.provenance import versions
 from hptransfer.recipe.changes import changes
 from hptransfer.recipe.load import LoadedRecipe
+from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size, shape_label
 from hptransfer.trials.changed_parts import PartChange, PartKind, changed_parts
 from hptransfer.trials.identity import digest
@@ -68,15 +69,29 @@ def written_files(evidence: Evidence) -> Iterator[Written]:
         yield Written(path, transfer.recipe_hash, transfer.identity, transfer.evidence, {"python": known.python})
 
 
-def sizes_of(evidence: Evidence) -> dict[str, Size]:
-    """A size of each shape at which trials were trained, by its label.
+def sizes_of(evidence: Evidence, recipe: Recipe) -> dict[str, Size]:
+    """A size of each shape at which trials were trained, by its label; none that is larger than any of the recipe.
 
     Args:
         evidence: what a run folder holds, as it was read.
+        recipe: beside which the evidence lies.
     """
     lines = (line for each in written_files(evidence) if each.carried for line in each.carried.trials)
     sizes = (Size(*line.size) for line in lines)
-    return {shape_label(size.width, size.depth): size for size in sizes}
+    return {shape_label(size.width, size.depth): size for size in sizes if not is_beyond(recipe, size)}
+
+
+def is_beyond(recipe: Recipe, size: Size) -> bool:
+    """Whether a size is wider or deeper than all of the recipe: a file may state any, and no model is built for that.
+
+    Args:
+        recipe: its proxy, ladder and target are the ones that count.
+        size: stated by a file.
+    """
+    sizes = recipe.sizes
+    widest = max(sizes.base.width, sizes.target.width, recipe.proxy.width, *sizes.widths)
+    deepest = max(sizes.base.depth, sizes.target.depth, recipe.proxy.depth, *sizes.depths)
+    return size.width > widest or size.depth > deepest
 
 
 def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:

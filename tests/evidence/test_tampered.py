@@ -77,6 +77,12 @@ EDITS: dict[str, tuple[str, Edit, str, str]] = {
         "edited-fit",
         "expected_loss",
     ),
+    "a trial's depth": (
+        "transfer.json",
+        _set("evidence", "trials", 3, "size", 1, to=4096),
+        "edited-trials",
+        "trials[3]",
+    ),
     "a trial's seed": ("tuned.yaml", _set("evidence", "trials", 3, "seed", to=7), "edited-trials", "trials[3]"),
     "a trial's key": ("transfer.json", _set("evidence", "trials", 5, "key", to="0" * 64), "edited-trials", "trials[5]"),
     "the verdict": (

@@ -33,7 +33,12 @@ def forge_check(kept: Kept, change: Callable[[Any], object]) -> None:
 
 def forge_search(kept: Kept, change: Callable[[Any], object]) -> None:
     """Edits tuned.yaml, and has the rest of it follow."""
-    kept.edit("tuned.yaml", change)
+
+    def recounted(document: Any) -> None:
+        change(document)
+        document["carried"] = len(document["evidence"]["trials"])
+
+    kept.edit("tuned.yaml", recounted)
     path = kept.file("tuned.yaml")
     recipe = with_durations(load_recipe(kept.recipe)).recipe
     written = Tuned.parse(path.read_text(), path)

@@ -69,7 +69,7 @@ def _outcome(subject: Subject) -> LevelOutcome:
         return LevelOutcome(errors=(_none(subject, evidence),), unasked=(_FOLLOWS,))
     held = LevelOutcome()
     with nullcontext() if options.trust else untrusted_recipe():
-        now = present(loaded, sizes_of(evidence), evidence.tuned.provenance.data, trust=options.trust)
+        now = present(loaded, sizes_of(evidence, loaded.recipe), evidence.tuned.provenance.data, trust=options.trust)
         counted = count_again(now.loaded, evidence, trust=options.trust)
         found = list(_findings(evidence, now, counted))
         undecided = [*now.undecided, *counted.undecided, *trained_twice(evidence)]
