@@ -30,7 +30,7 @@ def is_older(version: str, than: str) -> bool | None:
 
     Args:
         version: as a file states it.
-        than: the other.
+        than: the version that it may come before.
     """
     from packaging.version import Version  # takes longer to import than `--help` may
 

@@ -116,7 +116,9 @@ def _edited(
     here = tool_version()
     older, newer = is_older(version, here), is_older(here, version)
     by_another = bool(older or newer)
-    install = f"install hptransfer {version} or a later one, and validate again; if there is no such version, {_AS_WRITTEN}"
+    install = (
+        f"install hptransfer {version} or a later one, and validate again; if there is no such version, {_AS_WRITTEN}"
+    )
     if by_another and all(each.in_words for each in found):
         fields = ", ".join(each.field for each in found[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""

@@ -5,17 +5,14 @@ Pure: nothing but the recipe and finished trials goes in.
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from hptransfer.artifacts.compared import TOLERANCE
 from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Seeds, Tuned
 from hptransfer.engine.flops import spent_on
-from hptransfer.hyperparameters import with_default_multipliers
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.objective import unit_of
 from hptransfer.recipe.schema import Recipe
@@ -65,15 +62,7 @@ class Outcome:
             recommendation = recommend(line, self.lines.get(axis.name, ()), tolerance)
             if recommendation is not None:
                 found[axis.name] = recommendation
-        alone = Lines(self.recipe, self.space, found)
-        wanted = with_default_multipliers(defaults(self.recipe.training) | alone.values)
-        # a fit made anew ends a rounding away from the one that asked for the trial
-
-        def apart(trial: Trial) -> float:
-            return _apart(with_default_multipliers(trial.hyperparameters), wanted)
-
-        tried = [each for each in self.searched if each.seed == self.recipe.tune.seed and apart(each) <= TOLERANCE]
-        return replace(alone, combined=tuple(sorted(tried, key=lambda each: (apart(each), each.key))[:1]))
+        return Lines(self.recipe, self.space, found).with_combined(self.searched)
 
     @cached_property
     def recommendation(self) -> Recommendation | None:
@@ -81,13 +70,8 @@ class Outcome:
         if self.joined is None:
             known = [*self.searched, *self.superseded]
             return recommend(self.space, known, self.recipe.check.criteria.plateau)
-        nearest, share = None, TOLERANCE
-        for values, loss in self.joined.candidates(self.searched):
-            tried = ({name: each.hyperparameters[name] for name in values} for each in self.confirmed)
-            apart = max((_apart(each, values) for each in tried), default=0.0)
-            if apart < share:  # of equal ones the first, which is the one that was asked for first
-                nearest, share = (values, loss), apart
-        return None if nearest is None else self.joined.recommendation(*nearest, self.searched)
+        chosen = self.joined.confirmed(self.searched, self.confirmed)
+        return None if chosen is None else self.joined.recommendation(*chosen, self.searched)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -185,14 +169,6 @@ class Outcome:
             yield "not every confirmation trial could be trained"
         if self.joined is not None:
             yield from self.joined.warnings()
-
-
-def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
-    """The largest share by which a value of two settings differs; infinite where they name others."""
-    if one.keys() != other.keys():
-        return math.inf
-    pairs = ((one[name], other[name]) for name in one)
-    return max((abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a != b), default=0.0)
 
 
 def outcome_of(recipe: Recipe, written: Tuned) -> Outcome | None:

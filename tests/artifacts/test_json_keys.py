@@ -31,7 +31,9 @@ def test_a_key_twice_has_its_place(text: str, line: int, column: int, first: int
     assert (caught.value.lineno, caught.value.colno) == (line, column)
 
 
-@pytest.mark.parametrize("text", ['{"a": {"a": "a"}, "b": [{"a": 1}, {"a": 2}]}', "[1, -2.5e3, null, true]", '"a"', "{}"])
+@pytest.mark.parametrize(
+    "text", ['{"a": {"a": "a"}, "b": [{"a": 1}, {"a": 2}]}', "[1, -2.5e3, null, true]", '"a"', "{}"]
+)
 def test_other_json_is_read_as_json_reads_it(text: str) -> None:
     """The negative control: one name in several objects, and as key and value."""
     assert json_content(text) == json.loads(text)
