@@ -6,6 +6,9 @@ import platform
 import sys
 from functools import cache
 
+#: characters of a version; no release has as many, and a longer one is none once it is cut
+_LONGEST = 100
+
 
 def tool_version() -> str:
     """The version of this package as it is installed; "0+unknown" in a source tree that was never installed."""
@@ -20,6 +23,21 @@ def versions(*packages: str) -> dict[str, str]:
     """
     found = {name: _version(name) for name in ("hptransfer", *packages)}
     return found | {"python": platform.python_version(), "platform": sys.platform}
+
+
+def is_older(version: str, than: str) -> bool | None:
+    """Whether a version comes before another; None where either is none (PEP 440), so that no release has it.
+
+    Args:
+        version: as a file states it.
+        than: the version that it may come before.
+    """
+    from packaging.version import Version  # takes longer to import than `--help` may
+
+    try:
+        return Version(version[:_LONGEST]) < Version(than)
+    except ValueError:  # of a number with too many digits as well
+        return None
 
 
 @cache

@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from hptransfer.artifacts.json_keys import json_content
 from hptransfer.artifacts.unparsed import unparsed
 from hptransfer.artifacts.yaml_keys import SafeLoader, yaml_content
 from hptransfer.errors import Place, UsageError
@@ -108,7 +109,7 @@ class Artifact(BaseModel):
         """
         rule = f"{path.name} must be what `{cls.WRITER}` wrote"
         try:
-            data: Any = json.loads(text) if path.suffix == ".json" else _loaded(text)
+            data: Any = json_content(text) if path.suffix == ".json" else _loaded(text)
         except (ValueError, yaml.YAMLError, RecursionError) as error:
             why = unparsed(text, error)
             place = Place(str(path), why.line, why.column)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 TOLERANCE = 1e-3
 #: of the fields that say that a mapping is an interval, which is known to a share of its largest end
 _INTERVAL = "estimate"
-_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?", re.ASCII)
 _LONGEST = 80
 
 
@@ -99,12 +100,18 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one == other)
 
 
-def _same_text(one: str, other: str) -> bool:
+def _same_text(written: str, again: str) -> bool:
     """Whether texts differ in the last digits of numbers alone, where rounding may tip."""
-    if _NUMBER.sub("#", one) != _NUMBER.sub("#", other):
+    if _NUMBER.sub("#", written) != _NUMBER.sub("#", again):
         return False
-    pairs = zip(_NUMBER.findall(one), _NUMBER.findall(other), strict=True)
-    return all(a == b or abs(_value(a) - _value(b)) <= 1.5 * max(_unit(a), _unit(b)) for a, b in pairs)
+    pairs = zip(_NUMBER.findall(written), _NUMBER.findall(again), strict=True)
+    return all(one == other or _rounds_to(one, other) for one, other in pairs)
+
+
+def _rounds_to(written: str, again: str) -> bool:
+    """Whether a number is another up to its last digit: of the one computed again, for a file may round as it likes."""
+    unit = _unit(again)
+    return math.isfinite(unit) and abs(_value(written) - _value(again)) <= 1.5 * unit
 
 
 def _value(text: str) -> float:
@@ -115,7 +122,8 @@ def _unit(text: str) -> float:
     """What the last digit counts; of a whole number nothing, unless it is rounded itself."""
     mantissa, _, exponent = text.lower().partition("e")
     _, point, fraction = mantissa.partition(".")
-    return 10.0 ** (int(exponent or 0) - len(fraction)) if point or exponent else 0.0
+    # a power of Python's would raise an error for an exponent that no float has; as text it is infinite, or 0
+    return float(f"1e{exponent or 0}") * 10.0 ** -len(fraction) if point or exponent else 0.0
 
 
 def _apart(written: Any, again: Any) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import Field, ValidationError
 
 from hptransfer.artifacts.base import MOST_BYTES, Artifact
+from hptransfer.artifacts.json_keys import json_content
 from hptransfer.errors import UsageError
 from hptransfer.files import bounded_content
 from hptransfer.parameterization.applied_rules import RuleText
@@ -99,7 +100,7 @@ def load_snapshot(path: Path) -> RecipeSnapshot | None:
     except (OSError, ValueError) as error:
         raise UsageError("a recipe.json must be readable", received=f"{path}: {error}") from None
     try:
-        content = json.loads(text)
+        content = json_content(text)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict) or content.get("format") != 1:

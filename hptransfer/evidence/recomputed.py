@@ -20,7 +20,7 @@ from hptransfer.evidence.former_target import former, of_former_target
 from hptransfer.evidence.repair import again, reused
 from hptransfer.evidence.stale import Written, written_files
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
-from hptransfer.provenance import tool_version
+from hptransfer.provenance import is_older, tool_version
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.tuning.refitted import refitted
 
@@ -113,23 +113,30 @@ def _edited(
         return
     if not found:
         return
-    by_another = version != tool_version()
+    here = tool_version()
+    older, newer = is_older(version, here), is_older(here, version)
+    by_another = bool(older or newer)
+    install = (
+        f"install hptransfer {version} or a later one, and validate again; if there is no such version, {_AS_WRITTEN}"
+    )
     if by_another and all(each.in_words for each in found):
         fields = ", ".join(each.field for each in found[:_MOST_NAMED])
         more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         received = f"{fields}{more} in other words; by what it says, hptransfer {version} wrote it"
         hint = f"read the sentences that `hptransfer check` prints, or {anew}"
-        yield Finding(
-            f"{path.name} is worded by this version", received, hint, Place(str(path)), "evidence/other-words"
-        )
+        rule, code = f"{path.name} is worded by this version", "evidence/other-words"
+        if newer:  # how a later version words a sentence cannot be known, and a file may state any
+            rule, code = f"{path.name} must be of no later version than the one that reads it", "evidence/later-version"
+            received, hint = f"{received}, and this is {here}", install
+        yield Finding(rule, received, hint, Place(str(path)), code)
         return
     more = f"; and {len(found) - _MOST_NAMED} more fields" if len(found) > _MOST_NAMED else ""
     shown = "; ".join(map(str, sorted(found, key=_weight)[:_MOST_NAMED]))
     if not by_another:
         yield Finding(rule, f"{shown}{more}", _AS_WRITTEN, Place(str(path)), code)
         return
-    received = f"{shown}{more}; by what it says, hptransfer {version} wrote it, and this is {tool_version()}"
-    hint = f"{anew}; where nobody meant to change it, {_AS_WRITTEN}"
+    received = f"{shown}{more}; by what it says, hptransfer {version} wrote it, and this is {here}"
+    hint = install if newer else f"{anew}; where nobody meant to change it, {_AS_WRITTEN}"
     yield Finding(rule, received, hint, Place(str(path)), code)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hptransfer.artifacts.compared import TOLERANCE
+from hptransfer.hyperparameters import with_default_multipliers
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.schema import Recipe
 from hptransfer.search.base import Recommendation
@@ -34,6 +36,37 @@ class Lines:
         """What was best along each line, together; the recipe's own value where a line gave nothing."""
         own = defaults(self.recipe.training)
         return {name: self.found[name].values[name] if name in self.found else own[name] for name in self.space.names}
+
+    def with_combined(self, searched: Sequence[Trial]) -> Lines:
+        """The lines with the trial of all recommendations together, where it is among those of the search.
+
+        A fit that is made anew ends a rounding away from the one that asked for the trial.
+
+        Args:
+            searched: finished trials of the search.
+        """
+        wanted = with_default_multipliers(defaults(self.recipe.training) | self.values)
+
+        def apart(trial: Trial) -> float:
+            return _apart(with_default_multipliers(trial.hyperparameters), wanted)
+
+        tried = [each for each in searched if each.seed == self.recipe.tune.seed and apart(each) <= TOLERANCE]
+        return replace(self, combined=tuple(sorted(tried, key=lambda each: (apart(each), each.key))[:1]))
+
+    def confirmed(self, searched: Sequence[Trial], confirmed: Sequence[Trial]) -> tuple[dict[str, float], float] | None:
+        """The candidate that the trials of a confirmation are of, with its loss; None where they are of none.
+
+        Args:
+            searched: finished trials of the search.
+            confirmed: confirmation trials of the recommendation that held.
+        """
+        nearest, share = None, TOLERANCE
+        for values, loss in self.candidates(searched):
+            tried = ({name: each.hyperparameters[name] for name in values} for each in confirmed)
+            apart = max((_apart(each, values) for each in tried), default=0.0)
+            if apart < share:  # of equal ones the first, which was asked for first
+                nearest, share = (values, loss), apart
+        return nearest
 
     def candidates(self, searched: Sequence[Trial]) -> list[tuple[dict[str, float], float]]:
         """The combination first, then the single trials of lowest loss, each with that loss.
@@ -83,3 +116,11 @@ class Lines:
                 f"the values that were best one at a time lose together ({together:.4f}, the best line alone "
                 f"{alone:.4f}): they interact, so search with `tune.order: joint`"
             )
+
+
+def _apart(one: Mapping[str, float], other: Mapping[str, float]) -> float:
+    """The largest share by which a value of two settings differs; infinite where they name others."""
+    if one.keys() != other.keys():
+        return math.inf
+    pairs = ((one[name], other[name]) for name in one)
+    return max((abs(a - b) / max(abs(a), abs(b)) for a, b in pairs if a != b), default=0.0)

@@ -13,7 +13,6 @@ from typing import Any
 
 from hptransfer.artifacts.tuned import BestObserved, Confirmation, Power, Seeds, Tuned
 from hptransfer.engine.flops import spent_on
-from hptransfer.hyperparameters import identifying
 from hptransfer.recipe.defaults import defaults
 from hptransfer.recipe.objective import unit_of
 from hptransfer.recipe.schema import Recipe
@@ -63,14 +62,7 @@ class Outcome:
             recommendation = recommend(line, self.lines.get(axis.name, ()), tolerance)
             if recommendation is not None:
                 found[axis.name] = recommendation
-        alone = Lines(self.recipe, self.space, found)
-        wanted = identifying(defaults(self.recipe.training) | alone.values)
-        combined = [
-            trial
-            for trial in self.searched
-            if trial.seed == self.recipe.tune.seed and identifying(trial.hyperparameters) == wanted
-        ]
-        return replace(alone, combined=tuple(combined))
+        return Lines(self.recipe, self.space, found).with_combined(self.searched)
 
     @cached_property
     def recommendation(self) -> Recommendation | None:
@@ -78,10 +70,8 @@ class Outcome:
         if self.joined is None:
             known = [*self.searched, *self.superseded]
             return recommend(self.space, known, self.recipe.check.criteria.plateau)
-        for values, loss in self.joined.candidates(self.searched):
-            if all(all(each.hyperparameters[name] == at for name, at in values.items()) for each in self.confirmed):
-                return self.joined.recommendation(values, loss, self.searched)
-        return None
+        chosen = self.joined.confirmed(self.searched, self.confirmed)
+        return None if chosen is None else self.joined.recommendation(*chosen, self.searched)
 
     @property
     def settings(self) -> dict[str, Any]:

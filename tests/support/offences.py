@@ -26,6 +26,7 @@ _TESTS: dict[str, tuple[str, ...]] = {
     ),
     "evidence/test_tampered.py::test_evidence_of_other_values_is_refused": ("evidence/other-values",),
     "evidence/test_tampered.py::test_another_versions_words_are_a_warning": ("evidence/other-words",),
+    "evidence/test_words.py::test_words_of_a_later_version_are_an_error[99.0]": ("evidence/later-version",),
     "evidence/test_stale.py::test_changed_keys_are_named": ("evidence/stale-recipe",),
     "evidence/test_stale.py::test_a_changed_model_is_named": ("evidence/stale-model",),
     "evidence/test_stale.py::test_a_changed_exponent_is_named": ("evidence/stale-rules",),

@@ -269,6 +269,21 @@ RULES = (
         ),
     ),
     StatedRule(
+        "evidence/later-version",
+        "the sentences of evidence are of no later version than the one that reads them",
+        "error",
+        "evidence",
+        Explanation(
+            "HPT420",
+            "An earlier version does not know how a later one words a sentence, so that nothing tells such words from "
+            "edited ones. What the file states of its version is compared with nothing else.",
+            "install that version or a later one, and validate again; if there is none, take the file as written",
+            "the file is of version 0.3, its sentence is not the one of version 0.2, and 0.2 reads it",
+            "the file is of version 0.3, and 0.3 or a later one reads it",
+            base=None,
+        ),
+    ),
+    StatedRule(
         "evidence/former-target",
         "evidence is of the target, and of the accepted axes, that the recipe names now",
         "error",
