@@ -130,7 +130,7 @@ def tuned_steps(before: Evidence, after: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def evidence_steps(each: RecipeComparison) -> Iterator[str]:
-    """Yields which committed files are others, then the values that they state otherwise, a clause each.
+    """Yields which committed files are others, then what they state otherwise beside the verdict, a clause each.
 
     Args:
         each: one recipe of two versions.
@@ -142,7 +142,8 @@ def evidence_steps(each: RecipeComparison) -> Iterator[str]:
         same = "" if each.values else "; verdict, coordinate check and optima are as before"
         yield f"evidence changed: {files}{same}"
     for change in each.values:
-        yield f"{change.name}: {_stated(change.base)} -> {_stated(change.head)}"
+        if change.name != "verdict":  # that is told of every recipe
+            yield f"{change.name}: {_stated(change.base)} -> {_stated(change.head)}"
 
 
 def _stated(value: str | float | None) -> str:

@@ -93,7 +93,7 @@ def _body(each: RecipeComparison) -> Iterator[str]:
         yield from _more(len(each.changes), "keys")
     yield from (f"\nComment {how}: {code(comment)}" for how, comment in each.comments[:_MOST_ROWS])
     yield from _more(len(each.comments), "comments")
-    yield from (f"\n{sentence(clause.replace("->", "→"))}." for clause in evidence_steps(each))
+    yield from (f"\n{sentence(clause.replace('->', '→'))}." for clause in evidence_steps(each))
     if each.plan is not None and each.plan.groups:
         yield from ("", *_plan(each.plan))
     elif each.plan is not None:
