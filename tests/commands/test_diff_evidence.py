@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from hptransfer.commands.diff import diff_command
-from tests.commands.test_diff import found, git, version, with_evidence
 from tests.support.recipe_texts import MLP, edited
+from tests.support.recipe_versions import found, git, version, with_evidence
 
 
 @pytest.fixture(autouse=True)

@@ -132,7 +132,7 @@ def beginnings(blobs: Sequence[Blob], folder: Path, most: int) -> Mapping[str, b
     """The first bytes of files by path, as git has them; of what follows nothing is held in memory.
 
     Args:
-        blobs: from `listed`.
+        blobs: as `listed` gives them.
         folder: any in the repository.
         most: bytes of each file.
 
