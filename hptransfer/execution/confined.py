@@ -227,20 +227,26 @@ def answer() -> None:
     os.set_inheritable(channel, False)
     _limit(Limits(**json.loads(sys.argv[2])))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it made is removed on its way out
-    threading.Thread(target=_end_with_the_asker, args=(channel,), daemon=True).start()
+    answered = threading.Event()
+    threading.Thread(target=_end_with_the_asker, args=(channel, answered), daemon=True).start()
     asked = json.load(sys.stdin)
     module, _, name = asked["task"].partition(":")
     said = getattr(import_module(module), name)(asked["request"])
     with open(channel, "w", encoding="utf-8") as stream:
         json.dump({"answer": said}, stream)
+        answered.set()
 
 
-def _end_with_the_asker(channel: int) -> None:
+def _end_with_the_asker(channel: int, answered: threading.Event) -> None:
     """Waits until nobody can read the answer any more, as after a kill -9 of whoever asked, and ends the group."""
     waiting = select.poll()
     waiting.register(channel, 0)  # of a pipe without readers an error is told, whatever is asked for
-    while not waiting.poll():
-        pass
+    # in short waits, each of which keeps the pipe open: whoever asked waits for its end
+    while not waiting.poll(1000 * _INTERVAL):
+        if answered.is_set():
+            return
+    if answered.is_set():
+        return
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(_PATIENCE)
     os.killpg(0, signal.SIGKILL)

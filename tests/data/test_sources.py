@@ -93,7 +93,7 @@ def test_a_users_own_source_feeds_a_trial(tmp_path: Path) -> None:
         ),
         ("{files: [a]}", "`data.kind` must be given", (3, 1)),
         ("text", "`data` must be a mapping (`key: value` lines)", (3, 7)),
-        ("{kind: text, file: [a]}", "`data.files` must be given", (3, 1)),
+        ("{kind: text, file: [a]}", "`file` is not a key of `data`", (3, 20)),
         ("{kind: 'my:data', argument: {}}", "`argument` is not a key of `data`", (3, 25)),
         ("{kind: 'my:data', arguments: [1]}", "`data.arguments` must be a mapping (`key: value` lines)", (3, 36)),
     ],

@@ -35,7 +35,7 @@ def test_a_factory_that_cannot_be_planned(tmp_path: Path, model: str, path: KeyP
 @pytest.mark.parametrize(
     ("change", "path"),
     [
-        (("num_key_value_heads: 4", "num_key_value_heads: 3"), ("model", "settings", "num_key_value_heads")),
+        (("num_key_value_heads: 4", "hidden_act: nothing"), ("model", "settings", "hidden_act")),
         (("vocab_size: 256}", "vocab_size: 256}, task: image-classification"), ("model", "task")),
     ],
 )
