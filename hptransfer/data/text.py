@@ -36,17 +36,43 @@ class TextSource:
             UsageError: a pattern matches nothing, a file is no text, or there are fewer than two bytes; or the recipe
                 is not trusted, and reads much or outside its folder.
         """
-        files = matching_files(section, root)
-        require_readable(files)
-        texts = {}
-        for name, path in files.items():
-            with open_regular(path) as stream:
-                texts[name] = stream.read()
-        _refuse_binary(texts)
-        return split_text(texts, section.validation_fraction)
+        return split_text(_texts(section, root), section.validation_fraction)
 
 
 SOURCE = TextSource()
+
+
+def _texts(section: TextFiles, root: Path) -> dict[str, bytes]:
+    files = matching_files(section, root)
+    require_readable(files)
+    texts = {}
+    for name, path in files.items():
+        with open_regular(path) as stream:
+            texts[name] = stream.read()
+    _refuse_binary(texts)
+    return texts
+
+
+def line_ends_of(fingerprint: str, section: TextFiles, root: Path) -> str | None:
+    """The line ends, "LF" or "CRLF", with which the files would have a fingerprint that they have not.
+
+    Args:
+        fingerprint: sha256 (hex) of the data that are looked for.
+        section: which files, and what share of them validates.
+        root: the recipe's folder, where patterns start.
+
+    Returns:
+        None where no such line ends make these files those data.
+
+    Raises:
+        UsageError, OSError: as `TextSource.read`.
+    """
+    unix = {name: text.replace(b"\r\n", b"\n") for name, text in _texts(section, root).items()}
+    for ends, written in (("LF", b"\n"), ("CRLF", b"\r\n")):
+        texts = {name: text.replace(b"\n", written) for name, text in unix.items()}
+        if split_text(texts, section.validation_fraction).fingerprint == fingerprint:
+            return ends
+    return None
 
 
 def matching_files(data: TextFiles, root: Path) -> dict[str, Path]:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from hptransfer.artifacts.carried import Carried
-from hptransfer.errors import Finding, Place
+from hptransfer.data.text import TextFiles, line_ends_of
+from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.files import Evidence
 from hptransfer.evidence.present import Present
 from hptransfer.evidence.repair import again, reused
@@ -118,7 +119,9 @@ def stale(evidence: Evidence, now: Present) -> Iterator[Finding]:
             said.setdefault((kind, _named(texts)), []).append(written.path)
     for (kind, text), paths in said.items():
         received = f"{' and '.join(path.name for path in paths)}: {text}"
-        yield Finding(_RULES[kind], received, _hint(evidence, now, fitting), Place(str(paths[0])), _CODES[kind])
+        line_ends = _line_ends(evidence, now) if kind == "data" else None
+        hint = line_ends or _hint(evidence, now, fitting)
+        yield Finding(_RULES[kind], received, hint, Place(str(paths[0])), _CODES[kind])
 
 
 def of_another_recipe(written: Written, now: Present) -> bool:
@@ -140,6 +143,32 @@ def _hint(evidence: Evidence, now: Present, fitting: bool) -> str:
     run = again("run", now.loaded.path, evidence)
     kept = reused(evidence) if fitting else "no finished trial fits any more, so all are trained again"
     return f"if this is meant, run {run} and commit what it writes: {kept}"
+
+
+def _line_ends(evidence: Evidence, now: Present) -> str | None:
+    """The hint where the text is that of the evidence but for its line ends, which a checkout may have changed."""
+    section = now.loaded.recipe.data
+    if not isinstance(section, TextFiles):
+        return None
+    for written in written_files(evidence):
+        data = written.carried.identity.get("data") if written.carried else None
+        known = data.get("fingerprint") if isinstance(data, Mapping) else None
+        here = now.parts["data"]["fingerprint"] if "data" in now.parts else None
+        if known is None or known == here:
+            continue
+        try:
+            ends = line_ends_of(str(known), section, now.loaded.root)
+        except (HptransferError, OSError):
+            return None
+        if ends is not None:
+            quoted = (f'"{pattern}"' if " " in pattern else pattern for pattern in section.files)
+            files = ", ".join(f"`{pattern} -text`" for pattern in quoted)
+            other = "CRLF" if ends == "LF" else "LF"
+            return (
+                f"only line ends differ: the evidence is of {ends}, the files here have {other}. If git changed them, "
+                f"write {files} into .gitattributes beside the recipe and check the files out anew"
+            )
+    return None
 
 
 def _changes(written: Written, now: Present) -> Iterator[PartChange]:

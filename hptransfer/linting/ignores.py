@@ -102,6 +102,29 @@ def comments(text: str) -> list[Comment]:
     return found
 
 
+def stated(text: str) -> tuple[str, ...]:
+    """The comments of a recipe that are for this tool, each with the key of the line that it is on or above.
+
+    Args:
+        text: of the whole recipe, which is valid YAML.
+    """
+    if "hptransfer" not in text.casefold():
+        return ()
+    every = comments(text)
+    alone = {comment.line for comment in every if comment.alone}
+    lines = text.splitlines()
+    found = []
+    for comment in every:
+        marked = _MARK.fullmatch(comment.text)
+        if marked is None:
+            continue
+        below = (line for line in range(comment.line, len(lines) + 1) if line not in alone and lines[line - 1].strip())
+        whole = marked["said"].lower().startswith("ignore-file")
+        key = "" if whole else lines[next(below, len(lines)) - 1].partition(":")[0].strip()
+        found.append(f"{comment.text} (at `{key[:60]}`)" if key else comment.text)
+    return tuple(found)
+
+
 @dataclass
 class Ignores:
     """What the comments of one recipe excuse, and what is wrong with the comments.

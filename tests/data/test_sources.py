@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hptransfer.data.base import DATA_SOURCES, read_data
+from hptransfer.data.base import DATA_SOURCES, fingerprint_of, read_data
+from hptransfer.data.text import TextFiles, line_ends_of
 from hptransfer.errors import MachineError, RecipeError, UsageError
 from hptransfer.recipe.schema import OwnData
 from hptransfer.testing.data_sources import DataSourceConformance
@@ -128,3 +129,22 @@ def test_mistakes_of_a_users_own_source_are_said(tmp_path: Path) -> None:
         with pytest.raises(error) as caught:
             read_data(OwnData.model_validate({"kind": kind, "arguments": arguments}), tmp_path)
         assert received in str(caught.value.findings[0].received)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("ends", "other"), [("LF", b"\r\n"), ("CRLF", b"\n")])
+def test_line_ends_of_other_data(tmp_path: Path, count: int, ends: str, other: bytes) -> None:
+    """Which line ends would make the files the data of a fingerprint, also where one file is cut in two."""
+    section, written = TextFiles(kind="text", files=("*.txt",)), {"LF": b"\n", "CRLF": b"\r\n"}[ends]
+
+    def write(line_end: bytes, last: bytes = b"") -> None:
+        for number in range(count):
+            (tmp_path / f"{number}.txt").write_bytes(b"a line" + line_end + b"and" + line_end * 30 + last)
+
+    write(written)
+    wanted = fingerprint_of(section, tmp_path)
+    write(other)
+    assert fingerprint_of(section, tmp_path) != wanted
+    assert line_ends_of(wanted, section, tmp_path) == ends
+    write(other, b"!")
+    assert line_ends_of(wanted, section, tmp_path) is None

@@ -66,6 +66,23 @@ def test_changed_data_are_named(tmp_path: Path) -> None:
     assert "content of the data: sha256 " in kept.found()["evidence/stale-data"]
 
 
+def test_line_ends_are_named_where_they_alone_differ(tmp_path: Path) -> None:
+    """The data are others all the same; the hint says what keeps git from changing them."""
+    kept = Kept(tmp_path)
+    texts = [tmp_path / "texts" / f"{number}.txt" for number in (1, 2, 3)]
+    for text in texts:
+        text.write_bytes(text.read_bytes().replace(b"\n", b"\r\n"))
+
+    (finding,) = (each for each in kept.validate().errors if each.code == "evidence/stale-data")
+    assert finding.hint == (
+        "only line ends differ: the evidence is of LF, the files here have CRLF. If git changed them, write "
+        "`texts/*.txt -text` into .gitattributes beside the recipe and check the files out anew"
+    )
+    texts[0].write_bytes(texts[0].read_bytes() + b"more")
+    (finding,) = (each for each in kept.validate().errors if each.code == "evidence/stale-data")
+    assert "line ends" not in str(finding.hint)
+
+
 CHANGES = {
     "training": ("learning_rate: 0.01", "learning_rate: 0.01, clip: 0.5", "training.clip: as by default -> 0.5"),
     "a batch": ("batch_size: 16", "batch_size: 32", ": training.batch_size: 16 -> 32\n"),

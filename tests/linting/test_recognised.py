@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from hptransfer.artifacts.plan_file import PlanFile
 from hptransfer.artifacts.recipe_snapshot import RecipeSnapshot
@@ -14,8 +16,9 @@ from hptransfer.artifacts.target import TargetFile
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.linting.paths import select
-from hptransfer.linting.recognised import TELLING, why_no_recipe
+from hptransfer.linting.recognised import why_no_recipe
 from hptransfer.linting.validate import validate
+from hptransfer.recipe.schema import Recipe
 from tests.support.recipe_texts import MLP
 
 PLAIN = re.sub(r"(?m)\s*#.*$", "", MLP)
@@ -46,6 +49,16 @@ BROKEN: dict[str, str | bytes] = {
     "broken-at-once": f"[\n{PLAIN}",
     "merge-conflict": f"<<<<<<< ours\n{PLAIN}",
     "too-long": PLAIN + "#" * 70_000,
+    "long-comment": f"# {'x' * 1_100_000}\n{PLAIN}",
+    "many-comments": "# a licence\n" * 6_000 + PLAIN,
+    "long-text-in-front": f"description: {'x' * 70_000}\n{PLAIN}",
+    "format-and-fault": f"format: 1\nname: q\n}}bad\n{PLAIN}",
+    "format-and-few-keys": "format: 1\nname: q\nmodel: {kind: mlp}\nparameterization: {name: mup}\n",
+    "in-a-list": f"- {json.dumps(yaml.safe_load(PLAIN))}\n",
+    "in-a-list-of-lines": "- " + PLAIN.strip().replace("\n", "\n  "),
+    "merged": f"<<: {json.dumps(yaml.safe_load(PLAIN))}\n",
+    "merged-from-a-list": f"<<: [{json.dumps(yaml.safe_load(PLAIN))}]\n",
+    "merged-by-an-anchor": f"x-all: &all {json.dumps(yaml.safe_load(PLAIN))}\n<<: *all\n",
 }
 #: files of other tools, which lie beside recipes
 OTHERS = {
@@ -58,6 +71,11 @@ OTHERS = {
     "empty": "",
     "result": "format: 9\nparameterization: mup\nmodel: {}\n",
     "deep": "a: " + "[" * 60_000,
+    "products": "- {name: x, sizes: [1, 2]}\n- {name: y, sizes: [3]}\n",
+    "long": "apiVersion: v1\ndata:\n" + "  key: value\n" * 9_000,
+    "long-list": "- {model: 1, name: x}\n" * 9_000,
+    "long-data": "data:\n" + "- [1, 2]\n" * 9_000,
+    "others-merged": "x-all: &all {restart: always, sizes: 1}\n<<: *all\nservices: {}\n",
 }
 
 
@@ -103,8 +121,9 @@ def test_no_result_has_the_keys_that_tell_a_recipe() -> None:
     fields = set().union(*(kind.model_fields for kind in (Tuned, TargetFile, TransferFile, PlanFile, RecipeSnapshot)))
 
     assert "format" in fields
-    assert fields & TELLING <= {"parameterization"}
-    assert why_no_recipe(b"format: 1\nname: x\nparameterization: {}\n") == "a result, by its `format`"
+    assert fields & set(Recipe.model_fields) == {"model", "parameterization", "trainer", "training"}
+    assert why_no_recipe(b"format: 1\nmodel: {}\nparameterization: {}\n") == "a result, by its `format`"
+    assert why_no_recipe(b"format: 1\nname: x\nparameterization: {}\n") is None
     assert why_no_recipe(b"format: 1\nname: x\nparameterization: {}\nsizes: {}\n") is None
 
 

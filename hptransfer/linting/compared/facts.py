@@ -5,10 +5,11 @@ It is what the files say. That an edited file passes here is no gap: `validate -
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from hptransfer.artifacts.scope import ScopeRecord
 from hptransfer.artifacts.target import TargetFile
@@ -34,6 +35,9 @@ class Evidence:
         current: whether the check was of this version of the recipe.
         scope: "covered", "accepted" or "not covered" at the recipe's target; None where that is not known.
         loss: predicted of the target, estimate and 95% interval; None where none is registered.
+        optima: "learning_rate over width at 1024" -> the optimum at a ladder's largest size, own unit; None: open.
+        coordinate: verdict of the coordinate check; None where there is none.
+        digests: name of each file -> sha256 (hex) of its text, whose line ends are a checkout's matter.
         faults: what could not be read or does not fit, a sentence each.
     """
 
@@ -44,6 +48,9 @@ class Evidence:
     current: bool = False
     scope: str | None = None
     loss: tuple[float | None, float | None, float | None] | None = None
+    optima: Mapping[str, float | None] = field(default_factory=dict)
+    coordinate: str | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
 
     @property
@@ -55,6 +62,69 @@ class Evidence:
 NONE = Evidence({})
 
 
+@dataclass(frozen=True, slots=True)
+class FileChange:
+    """One committed file of evidence that is another.
+
+    Attributes:
+        file: its name in the run folder.
+        how: what became of it.
+    """
+
+    file: str
+    how: Literal["added", "removed", "edited"]
+
+
+@dataclass(frozen=True, slots=True)
+class ValueChange:
+    """One value that evidence states, before and after.
+
+    Attributes:
+        name: of what it is: "verdict", "coordinate check", "optimum of learning_rate over width at 1024".
+        base: None where there is none, or it is open.
+        head: the same of the later version.
+    """
+
+    name: str
+    base: str | float | None
+    head: str | float | None
+
+
+def changed_files(before: Evidence, after: Evidence) -> tuple[FileChange, ...]:
+    """Files of evidence whose content differs, whatever it says.
+
+    Args:
+        before: evidence of the earlier version.
+        after: evidence of the later version.
+    """
+    return tuple(
+        FileChange(file, "added" if file not in before.digests else "edited" if file in after.digests else "removed")
+        for file in dict.fromkeys((*before.digests, *after.digests))
+        if before.digests.get(file) != after.digests.get(file)
+    )
+
+
+def changed_values(before: Evidence, after: Evidence) -> tuple[ValueChange, ...]:
+    """Verdict, coordinate check and optima where they differ.
+
+    Args:
+        before: evidence of the earlier version.
+        after: evidence of the later version.
+    """
+    first, second = dict(_values(before)), dict(_values(after))
+    return tuple(
+        ValueChange(name, first.get(name), second.get(name))
+        for name in dict.fromkeys((*first, *second))
+        if first.get(name) != second.get(name)
+    )
+
+
+def _values(evidence: Evidence) -> Iterator[tuple[str, str | float | None]]:
+    yield "verdict", evidence.verdict
+    yield "coordinate check", evidence.coordinate
+    yield from ((f"optimum of {name}", value) for name, value in evidence.optima.items())
+
+
 def evidence_of(tree: FileTree, path: str, loaded: LoadedRecipe) -> Evidence:
     """What the files of a version say of a recipe.
 
@@ -64,12 +134,14 @@ def evidence_of(tree: FileTree, path: str, loaded: LoadedRecipe) -> Evidence:
         loaded: the recipe, as that version has it.
     """
     faults: list[str] = []
+    digests: dict[str, str] = {}
 
     def read(file: str, parse: Callable[[str, Path], Read]) -> Read | None:
         found = tree.beside(path, loaded.recipe.name, file)
         if found is None:
             return None
         where, content = found
+        digests[file] = hashlib.sha256(content.replace(b"\r\n", b"\n")).hexdigest()
         try:
             return parse(content.decode(), Path(where))
         except UnicodeDecodeError:
@@ -99,8 +171,20 @@ def evidence_of(tree: FileTree, path: str, loaded: LoadedRecipe) -> Evidence:
         current=current,
         scope=_scope(transfer.target, loaded) if transfer is not None and current else None,
         loss=loss,
+        optima={} if transfer is None else _optima(transfer),
+        coordinate=None if transfer is None or transfer.coordinate is None else str(transfer.coordinate.verdict),
+        digests=digests,
         faults=tuple(faults),
     )
+
+
+def _optima(transfer: TransferFile) -> dict[str, float | None]:
+    found = {}
+    for axis in transfer.axes:
+        last = max(axis.sizes, key=lambda size: size.value, default=None)
+        if last is not None:
+            found[f"{axis.hyperparameter} over {axis.axis} at {last.value:g}"] = last.optimum.value
+    return found
 
 
 def _scope(scope: ScopeRecord | None, loaded: LoadedRecipe) -> str | None:

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from hptransfer.errors import Finding, RecipeError
-from hptransfer.linting.compared.facts import NONE, Evidence, evidence_of
+from hptransfer.linting.compared.facts import (
+    NONE,
+    Evidence,
+    FileChange,
+    ValueChange,
+    changed_files,
+    changed_values,
+    evidence_of,
+)
 from hptransfer.linting.compared.plans import PlanChange, PlannedVersion, compared, own_code, planned
 from hptransfer.linting.compared.trees import FileTree
+from hptransfer.linting.ignores import stated
 from hptransfer.recipe.changes import Change, changes
 from hptransfer.recipe.load import LoadedRecipe, parse_recipe
 from hptransfer.recipe.yaml.gate import MAX_BYTES
@@ -33,12 +43,14 @@ class Version:
         loaded: the recipe; None where it has errors.
         errors: the rules that it breaks.
         evidence: what committed evidence says of it.
+        ignores: its comments for this tool, which excuse findings.
     """
 
     path: str
     loaded: LoadedRecipe | None
     errors: tuple[Finding, ...]
     evidence: Evidence
+    ignores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +84,37 @@ class RecipeComparison:
         if self.base.path != self.head.path:
             return "moved"
         same = self.base.evidence == self.head.evidence and bool(self.base.errors) == bool(self.head.errors)
+        same = same and not self.comments
         return "unchanged" if same and not self.changes and not (self.plan and self.plan.groups) else "changed"
+
+    @property
+    def comments(self) -> tuple[tuple[Literal["added", "removed"], str], ...]:
+        """Comments that excuse findings and are in one version alone, those that were removed first."""
+        if self.base is None or self.head is None or self.base.loaded is None or self.head.loaded is None:
+            return ()
+        before, after = Counter(self.base.ignores), Counter(self.head.ignores)
+        gone: list[tuple[Literal["added", "removed"], str]] = [
+            ("removed", each) for each in (before - after).elements()
+        ]
+        return (*gone, *(("added", each) for each in (after - before).elements()))
+
+    @property
+    def files(self) -> tuple[FileChange, ...]:
+        """Committed files of evidence that differ; none where a version is missing or has errors."""
+        pair = self._evidence
+        return () if pair is None else changed_files(*pair)
+
+    @property
+    def values(self) -> tuple[ValueChange, ...]:
+        """Of the verdict, the coordinate check and the optima of committed evidence, those that differ."""
+        pair = self._evidence
+        return () if pair is None else changed_values(*pair)
+
+    @property
+    def _evidence(self) -> tuple[Evidence, Evidence] | None:
+        if self.base is None or self.head is None or self.base.loaded is None or self.head.loaded is None:
+            return None
+        return self.base.evidence, self.head.evidence
 
     @property
     def not_compared(self) -> tuple[str, ...]:
@@ -125,12 +167,14 @@ def _versions(tree: FileTree, beside: FileTree) -> dict[str, Version]:
 
 
 def _version(tree: FileTree, path: str, content: bytes | None) -> Version:
+    # one byte more than a recipe may have says that it is too long
+    source = b" " * (MAX_BYTES + 1) if content is None else content
     try:
-        # one byte more than a recipe may have says that it is too long
-        loaded = parse_recipe(b" " * (MAX_BYTES + 1) if content is None else content, Path(path))
+        loaded = parse_recipe(source, Path(path))
     except RecipeError as error:
         return Version(path, None, error.findings, NONE)
-    return Version(path, loaded, (), evidence_of(tree, path, loaded))
+    ignores = stated(source.decode("utf-8", "replace"))
+    return Version(path, loaded, (), evidence_of(tree, path, loaded), ignores)
 
 
 def _pairs(

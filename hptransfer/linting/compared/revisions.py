@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from hptransfer.errors import UsageError
 _PATIENCE = 60.0
 #: bytes of a listing of files; longer ones are refused
 _MOST_LISTED = 64 * 2**20
+#: bytes that are read at once of what is not kept
+_PIECE = 2**16
 #: settings that would run a program or reach another machine, whatever the repository's configuration says
 _SETTINGS = {
     "core.fsmonitor": "false",
@@ -119,16 +122,78 @@ def contents(blobs: Sequence[Blob], folder: Path) -> Mapping[str, bytes]:
     for blob in blobs:
         end = answer.find(b"\n", at)
         if answer[at:end] != f"{blob.name} blob {blob.size}".encode():
-            raise UsageError("git must have every file of the revision", received=blob.path, hint="fetch the revision")
+            raise _absent(blob)
         found[blob.path] = answer[end + 1 : end + 1 + blob.size]
         at = end + 2 + blob.size
     return found
 
 
+def beginnings(blobs: Sequence[Blob], folder: Path, most: int) -> Mapping[str, bytes]:
+    """The first bytes of files by path, as git has them; of what follows nothing is held in memory.
+
+    Args:
+        blobs: as `listed` gives them.
+        folder: any in the repository.
+        most: bytes of each file.
+
+    Raises:
+        UsageError: git cannot give them.
+    """
+    found: dict[str, bytes] = {}
+    if not blobs:
+        return found
+    process = subprocess.Popen(
+        _command(["cat-file", "--batch"]),
+        cwd=folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | _ENVIRONMENT,
+    )
+    patience = threading.Timer(_PATIENCE, process.kill)
+    patience.start()
+    try:
+        for blob in blobs:
+            found[blob.path] = _beginning(process, blob, most)
+    finally:
+        patience.cancel()
+        process.kill()
+        process.communicate()
+    return found
+
+
+def _beginning(process: subprocess.Popen[bytes], blob: Blob, most: int) -> bytes:
+    """One file's, from a process that answers names with contents, one by one."""
+    asked, answers = process.stdin, process.stdout
+    if asked is None or answers is None:
+        raise AssertionError("both are pipes")
+    try:
+        asked.write(f"{blob.name}\n".encode())
+        asked.flush()
+        known = answers.readline() == f"{blob.name} blob {blob.size}\n".encode()
+    except OSError:  # it ended, or was ended
+        known = False
+    content = answers.read(min(most, blob.size)) if known else b""
+    left = blob.size + 1 - len(content)
+    while known and left > 0 and (skipped := len(answers.read(min(left, _PIECE)))):
+        left -= skipped
+    if left > 0:
+        raise _absent(blob)
+    return content
+
+
+def _absent(blob: Blob) -> UsageError:
+    return UsageError("git must have every file of the revision", received=blob.path, hint="fetch the revision")
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+    return ["git", "--no-pager", *settings, *arguments]
+
+
 def _git(arguments: Sequence[str], folder: Path, given: bytes = b"", most: int = _MOST_LISTED) -> bytes:
     """What git answers; the bytes that were `given` go to its standard input."""
-    settings = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
-    command = ["git", "--no-pager", *settings, *arguments]
+    command = _command(arguments)
     rule = "git must be able to read the revision"
     try:
         done = subprocess.run(

@@ -15,7 +15,7 @@ from hptransfer.artifacts.pasted import DEFAULT_RUNS
 from hptransfer.errors import UsageError
 from hptransfer.evidence.files import chosen
 from hptransfer.files import bounded_content
-from hptransfer.linting.compared.revisions import contents, listed, not_ignored, resolved
+from hptransfer.linting.compared.revisions import beginnings, contents, listed, not_ignored, resolved
 from hptransfer.linting.recognised import why_no_recipe
 from hptransfer.recipe.yaml.gate import MAX_BYTES
 
@@ -42,7 +42,8 @@ class FileTree:
         recipes: path relative to its folder, with `/` -> content.
         evidence: the same for files of run folders.
         folder: where it lies on disk; None for a revision, whose code is nowhere.
-        other: YAML that does not look like a recipe -> content; None where it is too long for one.
+        other: YAML that does not look like a recipe -> content, of a longer file than a recipe may be its beginning;
+            None where it cannot be read.
         single: whether the user named one file.
     """
 
@@ -126,7 +127,9 @@ def _as_two_words(reference: str) -> str | None:
 def _of_revision(label: str, commit: str, paths: Sequence[str], here: Path) -> FileTree:
     every = {blob.path: blob for blob in listed(commit, here)}
     wanted = _bounded({path: blob.size for path, blob in every.items()}, paths, label)
-    read = contents([every[path] for path in wanted], here)
+    whole = [every[path] for path in wanted if _is_evidence(path) or every[path].size <= MAX_BYTES]
+    long = [every[path] for path in wanted if not _is_evidence(path) and every[path].size > MAX_BYTES]
+    read = {**contents(whole, here), **beginnings(long, here, MAX_BYTES + 1)}
     return _sorted_out(label, None, every, read, paths)
 
 
@@ -190,15 +193,16 @@ def _walked(folder: Path, label: str) -> Iterator[tuple[str, int]]:
 
 
 def _content(path: Path) -> bytes | None:
-    """A regular file's content; None where it is none any more, or cannot be read."""
+    """A regular file's content, of a long one its beginning; None where it is none any more, or cannot be read."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOENT, errno.EACCES, errno.ENXIO, errno.ENOTDIR):
             return None
         raise UsageError("files of a version must be readable", received=f"{path}: {error.strerror}") from None
+    most = _MOST_EVIDENCE if _is_evidence(str(path)) else MAX_BYTES
     with os.fdopen(descriptor, "rb") as file:
-        return file.read(_MOST_EVIDENCE + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
+        return file.read(most + 1) if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
 
 
 def _bounded(sizes: Mapping[str, int], paths: Sequence[str], label: str) -> list[str]:
@@ -206,11 +210,12 @@ def _bounded(sizes: Mapping[str, int], paths: Sequence[str], label: str) -> list
     wanted = [
         path
         for path, size in sizes.items()
-        if (_is_evidence(path) and size <= _MOST_EVIDENCE) or (_may_be_recipe(path, paths) and size <= MAX_BYTES)
+        if (_is_evidence(path) and size <= _MOST_EVIDENCE) or _may_be_recipe(path, paths)
     ]
     if len(wanted) > _MOST_FILES:
         raise _too_much(f"{len(wanted):,} files", label)
-    if (total := sum(sizes[path] for path in wanted)) > _MOST_BYTES:
+    held = (sizes[path] if _is_evidence(path) else min(sizes[path], MAX_BYTES + 1) for path in wanted)
+    if (total := sum(held)) > _MOST_BYTES:
         raise _too_much(f"files of {total:,} bytes", label)
     return wanted
 

@@ -129,6 +129,29 @@ def tuned_steps(before: Evidence, after: Evidence) -> Iterator[tuple[str, str]]:
             yield name, step(old, new)
 
 
+def evidence_steps(each: RecipeComparison) -> Iterator[str]:
+    """Yields which committed files are others, then what they state otherwise beside the verdict, a clause each.
+
+    Args:
+        each: one recipe of two versions.
+    """
+    if each.files:
+        files = ", ".join(
+            change.file if change.how == "edited" else f"{change.file} {change.how}" for change in each.files
+        )
+        same = "" if each.values else "; verdict, coordinate check and optima are as before"
+        yield f"evidence changed: {files}{same}"
+    for change in each.values:
+        if change.name != "verdict":  # that is told of every recipe
+            yield f"{change.name}: {_stated(change.base)} -> {_stated(change.head)}"
+
+
+def _stated(value: str | float | None) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "none" if value is None else str(value)
+
+
 def loss(evidence: Evidence) -> str:
     """The loss that is predicted of the target, with its interval; "-" where none is registered.
 

@@ -11,6 +11,7 @@ from hptransfer.report.compared.base import (
     Compared,
     as_plain,
     counted,
+    evidence_steps,
     loss,
     step,
     told,
@@ -90,6 +91,9 @@ def _body(each: RecipeComparison) -> Iterator[str]:
         ]
         yield from table(["key", "base", "head", "finished trials"], rows)
         yield from _more(len(each.changes), "keys")
+    yield from (f"\nComment {how}: {code(comment)}" for how, comment in each.comments[:_MOST_ROWS])
+    yield from _more(len(each.comments), "comments")
+    yield from (f"\n{sentence(clause.replace('->', '→'))}." for clause in evidence_steps(each))
     if each.plan is not None and each.plan.groups:
         yield from ("", *_plan(each.plan))
     elif each.plan is not None:

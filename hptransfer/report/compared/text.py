@@ -7,7 +7,17 @@ from collections.abc import Iterator
 from hptransfer.errors import printable
 from hptransfer.linting.compared.recipes import RecipeComparison
 from hptransfer.report.columns import folded, terminal_width
-from hptransfer.report.compared.base import HEADINGS, Compared, counted, loss, step, told, tuned_steps, unasked
+from hptransfer.report.compared.base import (
+    HEADINGS,
+    Compared,
+    counted,
+    evidence_steps,
+    loss,
+    step,
+    told,
+    tuned_steps,
+    unasked,
+)
 
 
 def render(found: Compared) -> Iterator[str]:
@@ -37,6 +47,8 @@ def _recipe(each: RecipeComparison) -> Iterator[str]:
     yield f"{each.status}: {each.path}{moved}"
     yield f"  verdict: {told(each.base)} -> {told(each.head)}"
     yield from (f"  {change}" for change in each.changes)
+    yield from (f"  comment {how}: {comment}" for how, comment in each.comments)
+    yield from (f"  {clause}" for clause in evidence_steps(each))
     if each.base and each.head:
         before, after = each.base.evidence, each.head.evidence
         yield from (f"  tuned {name}: {said}" for name, said in tuned_steps(before, after))
