@@ -27,6 +27,8 @@ from hptransfer.tuning.refitted import refitted
 _Compare: TypeAlias = Callable[[LoadedRecipe], list[Difference]]
 
 _MOST_NAMED = 4
+#: what computing with numbers that no command wrote may raise
+NOTHING_FOLLOWS = (ValueError, TypeError, AttributeError, ArithmeticError, LookupError)
 _AS_WRITTEN = "take the file as the command wrote it: `git log -p` shows who changed it"
 
 
@@ -107,7 +109,7 @@ def _edited(
     rule = f"what {path.name} says must follow from the trials that it carries"
     try:
         found = compare()
-    except (HptransferError, ValueError, TypeError, AttributeError, ArithmeticError, LookupError) as error:
+    except (HptransferError, *NOTHING_FOLLOWS) as error:
         said = error.findings[0].received or error.findings[0].rule if isinstance(error, HptransferError) else error
         yield Finding(rule, f"nothing follows from them: {said}", _AS_WRITTEN, Place(str(path)), code)
         return

@@ -124,6 +124,14 @@ def test_a_sentence_claims_no_other_number(tmp_path: Path, name: str, number: st
     assert number in kept.found()[code]
 
 
+def test_a_size_that_no_float_holds_is_an_error_by_name(tmp_path: Path) -> None:
+    """What cannot be computed with is a fault of the file, and no defect of the program."""
+    kept = Kept(tmp_path)
+    kept.edit("target.yaml", lambda content: content["size"].update(width=10**400))
+
+    assert "target.yaml: target.yaml must be what `scale` makes" in kept.found()["evidence/other-target"]
+
+
 def test_a_key_twice_is_refused_with_its_place(tmp_path: Path) -> None:
     """What another reader of JSON sees first is not what was checked."""
     kept = Kept(tmp_path)

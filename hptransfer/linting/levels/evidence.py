@@ -13,7 +13,7 @@ from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.counted import NOT_COUNTED, Counted, count_again, trained_twice
 from hptransfer.evidence.files import NEEDED, Evidence, behind_a_link, elsewhere, folder_of, read_evidence, run_folders
 from hptransfer.evidence.present import Present, present
-from hptransfer.evidence.recomputed import edited_results, edited_trials, other_values
+from hptransfer.evidence.recomputed import NOTHING_FOLLOWS, edited_results, edited_trials, other_values
 from hptransfer.evidence.repair import again
 from hptransfer.evidence.stale import (
     environment,
@@ -171,6 +171,11 @@ def _target(evidence: Evidence, now: Present) -> tuple[Sequence[Finding], Sequen
         finding = error.findings[0]
         place = Place(str(evidence.folder / "target.yaml"))
         return [replace(finding, place=place, code="evidence/other-target")], ()
+    except NOTHING_FOLLOWS as error:
+        rule = "target.yaml must be what `scale` makes of the evidence"
+        hint = f"run {again('scale', now.loaded.path, evidence)} again"
+        place = Place(str(evidence.folder / "target.yaml"))
+        return [Finding(rule, f"nothing follows from it: {error}", hint, place, "evidence/other-target")], ()
 
 
 def _unread(now: Present) -> str | None:
