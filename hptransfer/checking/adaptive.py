@@ -32,6 +32,8 @@ FEWEST_PER_ROUND = 4
 _COARSE = ("the coarse grid",)
 #: why no more trials are spent
 _FIXED, _NOTHING_LEFT = "the grid was fixed beforehand", "no trial is left that would tell more"
+#: what is said of a check that nothing ended
+_UNFINISHED = "more trials were to be spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,26 @@ def judged_again(
     because = _ended(rounds, report, len(trials), most_trials(design))
     if not because and ended == _NOTHING_LEFT:  # that none was left is a choice of trials again
         because = _NOTHING_LEFT
-    return AdaptiveResult(list(trials), tuple(rounds), because or "more trials were to be spent")
+    return AdaptiveResult(list(trials), tuple(rounds), because or _UNFINISHED)
+
+
+def wrong_end(design: CheckDesign, record: AdaptiveRecord) -> str:
+    """What speaks against the end of a check, a clause; nothing where its rounds end as they would.
+
+    Args:
+        design: sizes, grid and seeds of the ladder.
+        record: its rounds and its end, as its trials have them.
+    """
+    if record.ended == _UNFINISHED:
+        return f"is reached by no round: {_UNFINISHED}, and rounds are left out"
+    budget, verdicts = most_trials(design), [each.verdict for each in record.rounds]
+    for place, each in enumerate(record.rounds[:-1]):
+        last = verdicts[max(0, place + 1 - AGREEING_ROUNDS) : place + 1]
+        decided = len(last) == AGREEING_ROUNDS and len(set(last)) == 1 and last[0] is not Verdict.INCONCLUSIVE
+        if decided or each.trials >= budget:
+            why = "it had decided" if decided else "its budget was spent"
+            return f"is after round {len(record.rounds)}, and the check had ended after round {place + 1}: {why}"
+    return ""
 
 
 def most_trials(design: CheckDesign) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.parameterization.roles import Parameter
 from hptransfer.recipe import registered
 from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import Registry, users_code
@@ -46,6 +47,7 @@ class Facts:
         sizes: every size of the check once, the proxy's and the corner's too, small ones first.
         trials: finished trials of the first hyperparameter's ladder; none before the ladder.
         searched: finished trials at the proxy, of the search too; none before the ladder.
+        parameters: of the model at each width and depth that was read, for a check that is judged again; none else.
     """
 
     recipe: Recipe
@@ -58,6 +60,7 @@ class Facts:
     sizes: tuple[Size, ...]
     trials: Sequence[Trial] = ()
     searched: Sequence[Trial] = ()
+    parameters: Mapping[tuple[int, int], Sequence[Parameter]] = field(default_factory=dict)
 
     def spec(self, size: Size, seed: int) -> TrialSpec:
         """A run at the tuned point.

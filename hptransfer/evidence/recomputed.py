@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from hptransfer.artifacts.compared import Difference, differences
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
-from hptransfer.checking.complete import left_out
+from hptransfer.checking.complete import left_out, misended, not_carried_on
 from hptransfer.checking.rejudged import own_diagnostics, rejudged
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.counted import NOT_COUNTED, Counted, edited_costs
@@ -20,6 +20,7 @@ from hptransfer.evidence.former_target import former, of_former_target
 from hptransfer.evidence.repair import again, reused
 from hptransfer.evidence.stale import Written, written_files
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
+from hptransfer.parameterization.roles import Parameter
 from hptransfer.provenance import tool_version
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.tuning.refitted import refitted
@@ -66,13 +67,19 @@ def _without_trials(written: Written, loaded: LoadedRecipe, evidence: Evidence) 
     )
 
 
-def edited_results(loaded: LoadedRecipe, evidence: Evidence, counted: Counted = NOT_COUNTED) -> Iterator[Finding]:
+def edited_results(
+    loaded: LoadedRecipe,
+    evidence: Evidence,
+    counted: Counted = NOT_COUNTED,
+    parameters: Mapping[tuple[int, int], Sequence[Parameter]] | None = None,
+) -> Iterator[Finding]:
     """Fields that the trials do not bear out; a file that another target explains is of that one, and not edited.
 
     Args:
         loaded: the recipe that the evidence is of, with the durations of its sizes.
         evidence: of it, with trials.
         counted: FLOPs of its sizes, as they were counted again.
+        parameters: of its model at each width and depth; None where it was not read.
     """
     yield from edited_costs(evidence, loaded.recipe, counted)
     tuned, transfer, folder = evidence.tuned, evidence.transfer, evidence.folder
@@ -87,7 +94,7 @@ def edited_results(loaded: LoadedRecipe, evidence: Evidence, counted: Counted = 
         files.append((folder / "tuned.yaml", "evidence/edited-fit", version, compare, hint))
     if tuned is not None and transfer is not None and transfer.evidence is not None:
         version = transfer.provenance.hptransfer
-        compare = lambda each: rejudged_fields(each, tuned, transfer, counted)  # noqa: E731 - as above
+        compare = lambda each: rejudged_fields(each, tuned, transfer, counted, parameters)  # noqa: E731 - as above
         commands = f"{again('check', loaded.path, evidence)}, then {again('scale', loaded.path, evidence)}"
         hint = f"if this is meant, run {commands}"
         files.append((folder / "transfer.json", "evidence/edited-verdict", version, compare, hint))
@@ -139,7 +146,11 @@ def _weight(found: Difference) -> tuple[bool, int]:
 
 
 def rejudged_fields(
-    loaded: LoadedRecipe, tuned: Tuned, written: TransferFile, counted: Counted = NOT_COUNTED
+    loaded: LoadedRecipe,
+    tuned: Tuned,
+    written: TransferFile,
+    counted: Counted = NOT_COUNTED,
+    parameters: Mapping[tuple[int, int], Sequence[Parameter]] | None = None,
 ) -> list[Difference]:
     """Fields of `transfer.json` that its trials do not bear out; none where it carries no trials.
 
@@ -148,21 +159,24 @@ def rejudged_fields(
         tuned: the content of `tuned.yaml`, whose values were checked.
         written: the content of the file.
         counted: FLOPs of its sizes, as they were counted again.
+        parameters: of its model at each width and depth; None where it was not read.
 
     Raises:
         ValueError, UsageError: as `rejudged`.
     """
     lacking = left_out(loaded.recipe, loaded.root, written, tuned.hyperparameters)
-    if lacking:  # whatever else is said follows from another ladder
+    lacking = lacking or [*not_carried_on(tuned.evidence, written.evidence)]
+    if lacking:  # whatever else is said follows from other trials
         return lacking
     target = counted.target(loaded.recipe, written.spent.target_flops)
-    again = rejudged(loaded.recipe, loaded.root, written, tuned.hyperparameters, target)
+    again = rejudged(loaded.recipe, loaded.root, written, tuned.hyperparameters, target, parameters)
     if again is None:
         return []
-    found = differences(_judged(written), _judged(again))
+    found = [*differences(_judged(written), _judged(again))]
+    found += misended(loaded.recipe, loaded.root, again, tuned.hyperparameters)
     if own_diagnostics(loaded.recipe, written):  # what they limit is for their code to say
         return [each for each in found if ".limits" not in each.field]
-    return list(found)
+    return found
 
 
 def _judged(content: TransferFile) -> dict[str, Any]:
