@@ -8,20 +8,24 @@ error rates that remain.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from hptransfer.artifacts.transfer import AdaptiveRecord
 from hptransfer.checking.design import CheckDesign, Run, extend_grids_at_edges
+from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.allocation import Lattice, TrialProposal, allocate
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import CORNER
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
 
+#: size, value, seed
+_Place = tuple[Size, float, int]
 #: judgements in a row that must agree before a check ends with a verdict
 AGREEING_ROUNDS = 2
 #: times the trials to begin with, where the recipe sets no limit
@@ -104,34 +108,44 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
     if not design.recipe.check.adaptive or sizes != set(design.all_sizes()):
         return AdaptiveResult(trials, (), "the grid was fixed beforehand")
     budget = most_trials(design)
-    lattice = Lattice(design.recipe.check.spacing, design.recipe.check.seeds)
-    asked = {(trial.size, trial.hyperparameters[design.hyperparameter], trial.seed) for trial in trials}
+    asked = _places(design, trials)
     report = design.judge(trials)
     rounds = [_round(trials, len(trials), _COARSE, report)]
-
-    def allowed(wanted: TrialProposal) -> bool:
-        value = design.value(wanted.index)
-        fresh = (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
-        return fresh and bool(design.valid_indices([wanted.index]))
-
     while True:
         ended = _ended(rounds, report, len(trials), budget)
         if ended:
             return AdaptiveResult(trials, tuple(rounds), ended)
         most = min(max(FEWEST_PER_ROUND, 2 * workers), budget - len(trials))
-        ladders = [axis for axis in report.axes if axis.axis != CORNER]
-        wanted, words = allocate(ladders, lattice, allowed, most)
+        wanted, words = _wanted(design, report, asked, most)
         if not wanted:
             return AdaptiveResult(trials, tuple(rounds), _NOTHING_LEFT)
         requests = [
             design.request(design.size_of(each.axis, each.value), each.index, each.seed)
             for each in dict.fromkeys(wanted[:most])
         ]
-        asked |= {(each.size, each.hyperparameters[design.hyperparameter], each.seed) for each in requests}
+        asked |= _places(design, requests)
         new = run(requests)
         trials += new
         report = design.judge(trials)
         rounds.append(_round(trials, len(new), words, report))
+
+
+def _places(design: CheckDesign, trials: Iterable[Trial | TrialSpec]) -> set[_Place]:
+    return {(each.size, each.hyperparameters[design.hyperparameter], each.seed) for each in trials}
+
+
+def _wanted(
+    design: CheckDesign, report: TransferReport, asked: Collection[_Place], most: int
+) -> tuple[tuple[TrialProposal, ...], tuple[str, ...]]:
+    """The trials of the next round and what they are for; none where all that would tell more were asked for."""
+
+    def allowed(wanted: TrialProposal) -> bool:
+        value = design.value(wanted.index)
+        fresh = (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
+        return fresh and bool(design.valid_indices([wanted.index]))
+
+    ladders = [axis for axis in report.axes if axis.axis != CORNER]
+    return allocate(ladders, Lattice(design.recipe.check.spacing, design.recipe.check.seeds), allowed, most)
 
 
 def judged_again(
@@ -163,7 +177,8 @@ def judged_again(
         then = trials[:count]
         rounds.append(_round(then, count - before, words, report if count == len(trials) else design.judge(then)))
     because = _ended(rounds, report, len(trials), most_trials(design))
-    if not because and ended == _NOTHING_LEFT:  # that none was left is a choice of trials again
+    # which trials come next may be another choice near a tie; that there are none is not
+    if not because and ended == _NOTHING_LEFT and not _wanted(design, report, _places(design, trials), 1)[0]:
         because = _NOTHING_LEFT
     return AdaptiveResult(list(trials), tuple(rounds), because or _UNFINISHED)
 

@@ -68,14 +68,24 @@ def not_carried_on(tuned: Carried | None, written: Carried | None) -> Iterator[D
     """
     if tuned is None or written is None:
         return
-    known = {line.key: line for line in written.trials}
-    stored = any(line.phase != "check" for line in written.trials)
-    stored = stored or any(line.key in known and known[line.key].seconds == line.seconds for line in tuned.trials)
-    for line in tuned.trials if stored else ():
+    known = {line.key for line in written.trials}
+    for line in tuned.trials if from_one_store(tuned, written) else ():
         if line.key not in known:
             values = ", ".join(f"{name} {value:.4g}" for name, value in line.values.items())
             said = f"lacks a trial of tuned.yaml: {line.phase} with {values or 'no other values'}, seed {line.seed}"
             yield Difference("evidence.trials", None, None, said)
+
+
+def from_one_store(tuned: Carried, written: Carried) -> bool:
+    """Whether a check was made where the trials of the search lay: it has one of theirs, trained once.
+
+    Args:
+        tuned: the trials that `tuned.yaml` carries.
+        written: those that `transfer.json` carries.
+    """
+    known = {line.key: line.seconds for line in written.trials}
+    shared = any(known.get(line.key) == line.seconds for line in tuned.trials)
+    return shared or any(line.phase != "check" for line in written.trials)
 
 
 def misended(recipe: Recipe, root: Path, again: TransferFile, tuned: Mapping[str, float]) -> Iterator[Difference]:

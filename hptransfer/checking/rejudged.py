@@ -17,16 +17,17 @@ from hptransfer.checking.adaptive import judged_again, rounds_by_name, rounds_do
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import facts_of, judged_from_trials, with_limits
 from hptransfer.checking.evaluation import Evaluated
-from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Facts
+from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Facts, ReadParameters
 from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.errors import UsageError
-from hptransfer.parameterization.roles import Parameter
 from hptransfer.recipe.schema import Recipe
 from hptransfer.sizes import Size
 from hptransfer.transfer.axis_facts import facts_of_report
 from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.scope import outlook_of
 from hptransfer.trials.trial import Trial, TrialState
+
+__all__ = ["ReadParameters", "own_diagnostics", "rejudged"]
 
 
 def rejudged(
@@ -35,7 +36,7 @@ def rejudged(
     written: TransferFile,
     tuned: Mapping[str, float],
     target_flops: float | None,
-    parameters: Mapping[tuple[int, int], Sequence[Parameter]] | None = None,
+    parameters: ReadParameters | None = None,
 ) -> TransferFile | None:
     """The content that `transfer.json` would have, were it written now from its own trials; None where it has none.
 

@@ -13,7 +13,7 @@ from itertools import product
 from typing import Any
 
 from hptransfer.diagnostics._coordinate_rows import Measurement, comparable
-from hptransfer.diagnostics._update_scaling import Axis, ParameterMeasurement, ParameterRow, parameter_rows
+from hptransfer.diagnostics._update_scaling import Axis, ParameterMeasurement, ParameterRow, parameter_rows, row_name
 from hptransfer.diagnostics.base import Facts
 from hptransfer.parameterization.roles import Parameter, Role
 from hptransfer.sizes import Size
@@ -74,12 +74,11 @@ def _parameters(
 ) -> tuple[ParameterRow, ...]:
     """The rows of a check that measures every parameter alike, but for the inits of branches and whether eps is there.
 
-    By those the document's own rows are expected: how a branch starts, and whether Adam takes its steps.
+    Those two are measured, so they are the document's.
     """
 
     def measured(size: int, seed: int, each: Parameter) -> ParameterMeasurement:
-        name = _BLOCK.sub("blocks.*.", each.name) if axis == "depth" else each.name
-        row = stated.get(name, {})
+        row = stated.get(row_name(each.name, axis, in_block=each.in_block), {})
         power = row.get("initial", {}).get("estimate")
         tied = each.role is Role.TIED_EMBEDDING
         width = each.lookup_width if tied else each.forward_width

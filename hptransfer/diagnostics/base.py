@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from hptransfer.artifacts.json_data import to_document
 from hptransfer.parameterization.roles import Parameter
@@ -20,8 +20,22 @@ from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
 Report = TypeVar("Report")
+#: of a model, by width and depth
+ReadParameters: TypeAlias = Mapping[tuple[int, int], Sequence[Parameter]]
 
-__all__ = ["DIAGNOSTICS", "Bench", "Columns", "Diagnosed", "Diagnostic", "Facts", "Line", "Request", "Shown", "Stage"]
+__all__ = [
+    "DIAGNOSTICS",
+    "Bench",
+    "Columns",
+    "Diagnosed",
+    "Diagnostic",
+    "Facts",
+    "Line",
+    "ReadParameters",
+    "Request",
+    "Shown",
+    "Stage",
+]
 
 
 class Stage(Enum):
@@ -60,7 +74,7 @@ class Facts:
     sizes: tuple[Size, ...]
     trials: Sequence[Trial] = ()
     searched: Sequence[Trial] = ()
-    parameters: Mapping[tuple[int, int], Sequence[Parameter]] = field(default_factory=dict)
+    parameters: ReadParameters = field(default_factory=dict)
 
     def spec(self, size: Size, seed: int) -> TrialSpec:
         """A run at the tuned point.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -12,7 +12,7 @@ from hptransfer.artifacts.compared import Difference, differences
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.checking.complete import left_out, misended, not_carried_on
-from hptransfer.checking.rejudged import own_diagnostics, rejudged
+from hptransfer.checking.rejudged import ReadParameters, own_diagnostics, rejudged
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.counted import NOT_COUNTED, Counted, edited_costs
 from hptransfer.evidence.files import Evidence
@@ -20,7 +20,6 @@ from hptransfer.evidence.former_target import former, of_former_target
 from hptransfer.evidence.repair import again, reused
 from hptransfer.evidence.stale import Written, written_files
 from hptransfer.hyperparameters import NAMES, log_coordinate, log_name
-from hptransfer.parameterization.roles import Parameter
 from hptransfer.provenance import tool_version
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.tuning.refitted import refitted
@@ -71,7 +70,7 @@ def edited_results(
     loaded: LoadedRecipe,
     evidence: Evidence,
     counted: Counted = NOT_COUNTED,
-    parameters: Mapping[tuple[int, int], Sequence[Parameter]] | None = None,
+    parameters: ReadParameters | None = None,
 ) -> Iterator[Finding]:
     """Fields that the trials do not bear out; a file that another target explains is of that one, and not edited.
 
@@ -150,7 +149,7 @@ def rejudged_fields(
     tuned: Tuned,
     written: TransferFile,
     counted: Counted = NOT_COUNTED,
-    parameters: Mapping[tuple[int, int], Sequence[Parameter]] | None = None,
+    parameters: ReadParameters | None = None,
 ) -> list[Difference]:
     """Fields of `transfer.json` that its trials do not bear out; none where it carries no trials.
 
