@@ -66,8 +66,8 @@ def not_carried_on(tuned: Carried | None, written: Carried | None) -> Iterator[D
         tuned: the trials that `tuned.yaml` carries.
         written: those that `transfer.json` carries.
     """
-    if tuned is None or written is None:
-        return
+    if tuned is None or written is None or tuned.digest != written.digest:
+        return  # of other rules, code or data, which is said by itself: no key is in both
     known = {line.key for line in written.trials}
     for line in tuned.trials if from_one_store(tuned, written) else ():
         if line.key not in known:

@@ -229,7 +229,11 @@ def test_diagnostics_judge_from_all_trials_of_the_search(tmp_path: Path) -> None
     for most in (1, None):
         kept = Kept(tmp_path / str(most), "standard-adamw")
         gone = sorted(_ungrouped(kept.read("transfer.json")))[:most]
-        forge_check(kept, lambda content, gone=gone: without(content, lambda line: line["key"] in gone))
+
+        def drop(content: Any, gone: list[str] = gone) -> None:
+            without(content, lambda line: line["key"] in gone)
+
+        forge_check(kept, drop)
         assert "evidence.trials lacks a trial of tuned.yaml: " in kept.found()["evidence/edited-verdict"]
 
 
