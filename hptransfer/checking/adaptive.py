@@ -8,20 +8,24 @@ error rates that remain.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 from hptransfer.artifacts.transfer import AdaptiveRecord
 from hptransfer.checking.design import CheckDesign, Run, extend_grids_at_edges
+from hptransfer.sizes import Size
 from hptransfer.statistics.interval import Interval
 from hptransfer.transfer.allocation import Lattice, TrialProposal, allocate
 from hptransfer.transfer.criteria import FEWEST_SIZES, SHORTEST_LADDER
 from hptransfer.transfer.judge import AxisReport, TransferReport
 from hptransfer.transfer.slices import CORNER
+from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial, TrialState
 from hptransfer.verdict import Verdict
 
+#: size, value, seed
+_Place = tuple[Size, float, int]
 #: judgements in a row that must agree before a check ends with a verdict
 AGREEING_ROUNDS = 2
 #: times the trials to begin with, where the recipe sets no limit
@@ -32,6 +36,8 @@ FEWEST_PER_ROUND = 4
 _COARSE = ("the coarse grid",)
 #: why no more trials are spent
 _FIXED, _NOTHING_LEFT = "the grid was fixed beforehand", "no trial is left that would tell more"
+#: what is said of a check that nothing ended
+_UNFINISHED = "more trials were to be spent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,34 +108,44 @@ def run_adaptive(design: CheckDesign, run: Run, *, workers: int = 1) -> Adaptive
     if not design.recipe.check.adaptive or sizes != set(design.all_sizes()):
         return AdaptiveResult(trials, (), "the grid was fixed beforehand")
     budget = most_trials(design)
-    lattice = Lattice(design.recipe.check.spacing, design.recipe.check.seeds)
-    asked = {(trial.size, trial.hyperparameters[design.hyperparameter], trial.seed) for trial in trials}
+    asked = _places(design, trials)
     report = design.judge(trials)
     rounds = [_round(trials, len(trials), _COARSE, report)]
-
-    def allowed(wanted: TrialProposal) -> bool:
-        value = design.value(wanted.index)
-        fresh = (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
-        return fresh and bool(design.valid_indices([wanted.index]))
-
     while True:
         ended = _ended(rounds, report, len(trials), budget)
         if ended:
             return AdaptiveResult(trials, tuple(rounds), ended)
         most = min(max(FEWEST_PER_ROUND, 2 * workers), budget - len(trials))
-        ladders = [axis for axis in report.axes if axis.axis != CORNER]
-        wanted, words = allocate(ladders, lattice, allowed, most)
+        wanted, words = _wanted(design, report, asked, most)
         if not wanted:
             return AdaptiveResult(trials, tuple(rounds), _NOTHING_LEFT)
         requests = [
             design.request(design.size_of(each.axis, each.value), each.index, each.seed)
             for each in dict.fromkeys(wanted[:most])
         ]
-        asked |= {(each.size, each.hyperparameters[design.hyperparameter], each.seed) for each in requests}
+        asked |= _places(design, requests)
         new = run(requests)
         trials += new
         report = design.judge(trials)
         rounds.append(_round(trials, len(new), words, report))
+
+
+def _places(design: CheckDesign, trials: Iterable[Trial | TrialSpec]) -> set[_Place]:
+    return {(each.size, each.hyperparameters[design.hyperparameter], each.seed) for each in trials}
+
+
+def _wanted(
+    design: CheckDesign, report: TransferReport, asked: Collection[_Place], most: int
+) -> tuple[tuple[TrialProposal, ...], tuple[str, ...]]:
+    """The trials of the next round and what they are for; none where all that would tell more were asked for."""
+
+    def allowed(wanted: TrialProposal) -> bool:
+        value = design.value(wanted.index)
+        fresh = (design.size_of(wanted.axis, wanted.value), value, wanted.seed) not in asked
+        return fresh and bool(design.valid_indices([wanted.index]))
+
+    ladders = [axis for axis in report.axes if axis.axis != CORNER]
+    return allocate(ladders, Lattice(design.recipe.check.spacing, design.recipe.check.seeds), allowed, most)
 
 
 def judged_again(
@@ -161,9 +177,29 @@ def judged_again(
         then = trials[:count]
         rounds.append(_round(then, count - before, words, report if count == len(trials) else design.judge(then)))
     because = _ended(rounds, report, len(trials), most_trials(design))
-    if not because and ended == _NOTHING_LEFT:  # that none was left is a choice of trials again
+    # which trials come next may be another choice near a tie; that there are none is not
+    if not because and ended == _NOTHING_LEFT and not _wanted(design, report, _places(design, trials), 1)[0]:
         because = _NOTHING_LEFT
-    return AdaptiveResult(list(trials), tuple(rounds), because or "more trials were to be spent")
+    return AdaptiveResult(list(trials), tuple(rounds), because or _UNFINISHED)
+
+
+def wrong_end(design: CheckDesign, record: AdaptiveRecord) -> str:
+    """What speaks against the end of a check, a clause; nothing where its rounds end as they would.
+
+    Args:
+        design: sizes, grid and seeds of the ladder.
+        record: its rounds and its end, as its trials have them.
+    """
+    if record.ended == _UNFINISHED:
+        return f"is reached by no round: {_UNFINISHED}, and rounds are left out"
+    budget, verdicts = most_trials(design), [each.verdict for each in record.rounds]
+    for place, each in enumerate(record.rounds[:-1]):
+        last = verdicts[max(0, place + 1 - AGREEING_ROUNDS) : place + 1]
+        decided = len(last) == AGREEING_ROUNDS and len(set(last)) == 1 and last[0] is not Verdict.INCONCLUSIVE
+        if decided or each.trials >= budget:
+            why = "it had decided" if decided else "its budget was spent"
+            return f"is after round {len(record.rounds)}, and the check had ended after round {place + 1}: {why}"
+    return ""
 
 
 def most_trials(design: CheckDesign) -> int:

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.compared import Difference
 from hptransfer.artifacts.transfer import AdaptiveRecord, TransferFile
-from hptransfer.checking.adaptive import rounds_by_name
+from hptransfer.checking.adaptive import rounds_by_name, wrong_end
 from hptransfer.checking.design import CheckDesign, extend_grids_at_edges
 from hptransfer.checking.diagnose import always_made, facts_of
 from hptransfer.hyperparameters import log_coordinate
@@ -54,6 +55,55 @@ def left_out(recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[s
     found += [Difference(f"evidence.groups.{name}", None, None, "is no ladder of the check") for name in further]
     made = [name for name in always_made(facts_of(designs[0])) if name not in written.diagnostics]
     return found + [Difference(f"diagnostics.{name}", None, None, "is left out: the check makes it") for name in made]
+
+
+def not_carried_on(tuned: Carried | None, written: Carried | None) -> Iterator[Difference]:
+    """Trials of the search that a check found in its store and the file lacks; diagnostics judge from them.
+
+    A check that was made without the store of `tune` knows none of them: what it shares, it trained anew.
+
+    Args:
+        tuned: the trials that `tuned.yaml` carries.
+        written: those that `transfer.json` carries.
+    """
+    if tuned is None or written is None or tuned.digest != written.digest:
+        return  # of other rules, code or data, which is said by itself: no key is in both
+    known = {line.key for line in written.trials}
+    for line in tuned.trials if from_one_store(tuned, written) else ():
+        if line.key not in known:
+            values = ", ".join(f"{name} {value:.4g}" for name, value in line.values.items())
+            said = f"lacks a trial of tuned.yaml: {line.phase} with {values or 'no other values'}, seed {line.seed}"
+            yield Difference("evidence.trials", None, None, said)
+
+
+def from_one_store(tuned: Carried, written: Carried) -> bool:
+    """Whether a check was made where the trials of the search lay: it has one of theirs, trained once.
+
+    Args:
+        tuned: the trials that `tuned.yaml` carries.
+        written: those that `transfer.json` carries.
+    """
+    known = {line.key: line.seconds for line in written.trials}
+    shared = any(known.get(line.key) == line.seconds for line in tuned.trials)
+    return shared or any(line.phase != "check" for line in written.trials)
+
+
+def misended(recipe: Recipe, root: Path, again: TransferFile, tuned: Mapping[str, float]) -> Iterator[Difference]:
+    """Rounds of an adaptive check after which it would have gone on, or would not have.
+
+    Args:
+        recipe: that was checked, with the durations of its sizes.
+        root: the recipe's folder, where data patterns start.
+        again: the content of the file with its rounds judged again.
+        tuned: base-size value of every hyperparameter, as `tune` found it.
+    """
+    designs = [CheckDesign(recipe, root, dict(tuned), each) for each in recipe.check.checked]
+    for place, (design, record) in enumerate(
+        zip(designs, rounds_by_name(again.adaptive, designs).values(), strict=True)
+    ):
+        said = wrong_end(design, record)
+        if said:
+            yield Difference(f"adaptive{f'.others.{design.hyperparameter}' if place else ''}.ended", None, None, said)
 
 
 def incomplete(design: CheckDesign, ladder: Sequence[Trial], stated: AdaptiveRecord) -> list[Difference]:

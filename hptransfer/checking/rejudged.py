@@ -17,7 +17,7 @@ from hptransfer.checking.adaptive import judged_again, rounds_by_name, rounds_do
 from hptransfer.checking.design import CheckDesign
 from hptransfer.checking.diagnose import facts_of, judged_from_trials, with_limits
 from hptransfer.checking.evaluation import Evaluated
-from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Facts
+from hptransfer.diagnostics.base import DIAGNOSTICS, Diagnosed, Facts, ReadParameters
 from hptransfer.engine.flops import is_short, spent_on
 from hptransfer.errors import UsageError
 from hptransfer.recipe.schema import Recipe
@@ -27,9 +27,16 @@ from hptransfer.transfer.judge import combine_reports
 from hptransfer.transfer.scope import outlook_of
 from hptransfer.trials.trial import Trial, TrialState
 
+__all__ = ["ReadParameters", "own_diagnostics", "rejudged"]
+
 
 def rejudged(
-    recipe: Recipe, root: Path, written: TransferFile, tuned: Mapping[str, float], target_flops: float | None
+    recipe: Recipe,
+    root: Path,
+    written: TransferFile,
+    tuned: Mapping[str, float],
+    target_flops: float | None,
+    parameters: ReadParameters | None = None,
 ) -> TransferFile | None:
     """The content that `transfer.json` would have, were it written now from its own trials; None where it has none.
 
@@ -39,6 +46,7 @@ def rejudged(
         written: the content of the file.
         tuned: base-size value of every hyperparameter, as `tune` found it.
         target_flops: floating point operations of the target's run; None where they are not known.
+        parameters: of the model at each width and depth; None where it was not read.
 
     Raises:
         ValueError: the trials contradict themselves, or are not those of such a check.
@@ -51,7 +59,7 @@ def rejudged(
     ladders = [_ladder(read, design) for design in designs]
     facts = facts_of(designs[0])
     at_proxy = [trial for trial in read.trials if trial.size == facts.proxy]
-    facts = replace(facts, trials=ladders[0], searched=at_proxy)
+    facts = replace(facts, trials=ladders[0], searched=at_proxy, parameters=parameters or {})
     reports = [design.judge(ladder) for design, ladder in zip(designs, ladders, strict=True)]
     judged = judged_from_trials(written.diagnostics, facts)
     report = with_limits(combine_reports(reports), judged, facts)

@@ -1,8 +1,9 @@
 """A coordinate check from the slopes that its document holds, without the measurements behind them.
 
 What was asked for is the recipe's: axes, sizes, seeds, steps, the tolerance, and which layers are judged. Not known
-again are the slopes themselves, whether a random readout's share drowns one, how far activations at init still fall
-with depth, and what the model's `forward` was found to do.
+again are the slopes themselves, whether a random readout's share drowns one of the logits, how far activations at init
+still fall with depth, and what the model's `forward` was found to do. Which layers and parameters there are, and what
+the rules say of them, is asked of the model where it was read.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.diagnostics._coordinate_model import held_to_model
 from hptransfer.diagnostics._coordinate_report import by_updates, sentence_of, sentence_of_updates
 from hptransfer.diagnostics._coordinate_rows import CoordinateRow, overall, verdict_of
 from hptransfer.diagnostics._depth_position import place_of
@@ -46,7 +48,9 @@ def rejudged_coordinates(document: Any, facts: Facts) -> list[dict[str, Any]]:
 def _report(written: Mapping[str, Any], axis: Axis, facts: Facts) -> dict[str, Any]:
     asked = facts.recipe.check.coordinate
     sizes = sorted({int(getattr(size, axis)) for size in facts.ladders[axis]})
+    held_to_model(written, axis, facts)
     _require_steps(written["rows"], facts)
+    _require_drowned(written["rows"], axis)
     rows = _rows(written["rows"], axis, sizes, asked.tolerance)
     weights = [_parameter(each) for each in written["parameters"]]
     found = diagnose(weights, rows, axis)
@@ -82,6 +86,15 @@ def _require_steps(rows: Sequence[Mapping[str, Any]], facts: Facts) -> None:
         if sorted(of) != sorted(wanted):
             asked, there = (", ".join(map(str, sorted(each))) for each in (wanted, of))
             raise ValueError(f"`diagnostics.coordinate` must have {layer} ({kind}) at steps {asked}; it has {there}")
+
+
+def _require_drowned(rows: Sequence[Mapping[str, Any]], axis: Axis) -> None:
+    """A random readout's share is in the logits alone, and is looked at along width alone."""
+    for row in rows:
+        if row["drowned"] and (axis != "width" or row["kind"] != "logits"):
+            raise ValueError(
+                f"`diagnostics.coordinate` must not call {row['layer']} ({row['kind']}) drowned along {axis}"
+            )
 
 
 def _faults(stated: Sequence[Mapping[str, Any]], found: Sequence[Fault]) -> list[Any]:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hptransfer.statistics.slope import RowVerdict, Slope
+
+#: a layer's index in its module name
+_INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,30 @@ class Measurement:
     initial: float | None = None
     random: float | None = None
     summed: float | None = None
+
+
+def comparable(measurements: Sequence[Measurement]) -> list[Measurement]:
+    """Rename the first and last repetition of every layer, drop the others; layers that do not repeat stay.
+
+    Args:
+        measurements: of models of several depths, in any order.
+    """
+    last: dict[tuple[str, int], int] = {}
+    parts = [_INDEX.match(m.layer) for m in measurements]
+    for m, part in zip(measurements, parts, strict=True):
+        if part:
+            place = (f"{part[1]}*{part[3]}", m.size)
+            last[place] = max(last.get(place, 0), int(part[2]))
+    named = []
+    for m, part in zip(measurements, parts, strict=True):
+        if part is None:
+            named.append(m)
+            continue
+        if int(part[2]) == 0:
+            named.append(replace(m, layer=f"{part[1]}first{part[3]}"))
+        if int(part[2]) == last[f"{part[1]}*{part[3]}", m.size]:
+            named.append(replace(m, layer=f"{part[1]}last{part[3]}"))
+    return named
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,17 @@ def kind_of(name: str) -> str:
     return _NUMBER.sub("*", name)
 
 
+def row_name(name: str, axis: Axis, *, in_block: bool) -> str:
+    """The name of a parameter's row: in depth those of all blocks share one.
+
+    Args:
+        name: of the parameter, as `named_parameters()` gives it.
+        axis: along which sizes are compared.
+        in_block: whether it lies in a residual block.
+    """
+    return _LAYER.sub(".*", name) if axis == "depth" and in_block else name
+
+
 def parameter_rows(measurements: Sequence[ParameterMeasurement], axis: Axis) -> tuple[ParameterRow, ...]:
     """Fit every parameter's powers of size, at the fewest measured steps after which it has moved.
 
@@ -148,7 +159,7 @@ def parameter_rows(measurements: Sequence[ParameterMeasurement], axis: Axis) -> 
     seeds = sorted({m.seed for m in measurements})
 
     def name(m: ParameterMeasurement) -> str:
-        return _LAYER.sub(".*", m.name) if axis == "depth" and m.in_block else m.name
+        return row_name(m.name, axis, in_block=m.in_block)
 
     first = min(m.step for m in measurements)
     moved: dict[str, int] = {}  # behind a readout that starts at zero, the first step moves nothing

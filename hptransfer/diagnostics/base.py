@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from hptransfer.artifacts.json_data import to_document
+from hptransfer.parameterization.roles import Parameter
 from hptransfer.recipe import registered
 from hptransfer.recipe.schema import Recipe
 from hptransfer.registry import Registry, users_code
@@ -19,8 +20,22 @@ from hptransfer.trials.spec import TrialSpec
 from hptransfer.trials.trial import Trial
 
 Report = TypeVar("Report")
+#: of a model, by width and depth
+ReadParameters: TypeAlias = Mapping[tuple[int, int], Sequence[Parameter]]
 
-__all__ = ["DIAGNOSTICS", "Bench", "Columns", "Diagnosed", "Diagnostic", "Facts", "Line", "Request", "Shown", "Stage"]
+__all__ = [
+    "DIAGNOSTICS",
+    "Bench",
+    "Columns",
+    "Diagnosed",
+    "Diagnostic",
+    "Facts",
+    "Line",
+    "ReadParameters",
+    "Request",
+    "Shown",
+    "Stage",
+]
 
 
 class Stage(Enum):
@@ -46,6 +61,7 @@ class Facts:
         sizes: every size of the check once, the proxy's and the corner's too, small ones first.
         trials: finished trials of the first hyperparameter's ladder; none before the ladder.
         searched: finished trials at the proxy, of the search too; none before the ladder.
+        parameters: of the model at each width and depth that was read, for a check that is judged again; none else.
     """
 
     recipe: Recipe
@@ -58,6 +74,7 @@ class Facts:
     sizes: tuple[Size, ...]
     trials: Sequence[Trial] = ()
     searched: Sequence[Trial] = ()
+    parameters: ReadParameters = field(default_factory=dict)
 
     def spec(self, size: Size, seed: int) -> TrialSpec:
         """A run at the tuned point.

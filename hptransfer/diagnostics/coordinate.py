@@ -10,7 +10,6 @@ width the logits are judged by what is left without it.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
@@ -26,7 +25,7 @@ from hptransfer.diagnostics._coordinate_report import (
     sentence_of_updates,
     shown,
 )
-from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, overall, verdict_of
+from hptransfer.diagnostics._coordinate_rows import CoordinateRow, Measurement, comparable, overall, verdict_of
 from hptransfer.diagnostics._coordinate_values import ActivationSize, judge_values
 from hptransfer.diagnostics._depth_position import Place, place_of
 from hptransfer.diagnostics._diagnosis import Fault, diagnose
@@ -59,8 +58,6 @@ __all__ = [
 #: |slope| + 1.96 SE must stay below it; finite-width corrections under a correct muP reach 0.09, the standard
 #: parameterization's smallest signal is 0.24
 TOLERANCE = 0.15
-#: a layer's index in its module name
-_INDEX = re.compile(r"(.*?\.)(\d+)((?:\..*)?)$")
 
 
 def read_layers(run: Mapping[str, Any], axis: Axis, behind: Mapping[str, float] | None = None) -> Iterator[Measurement]:
@@ -110,7 +107,7 @@ def judge_coordinates(
             received=f"{len(sizes)} sizes, {len(seeds)} seeds",
         )
     ordered = sorted(
-        _comparable(measurements) if axis == "depth" else measurements,
+        comparable(measurements) if axis == "depth" else measurements,
         key=lambda m: (m.layer, m.kind, m.step, m.seed, m.size),
     )
     groups = {key: list(group) for key, group in groupby(ordered, key=lambda m: (m.layer, m.kind, m.step))}
@@ -134,26 +131,6 @@ def judge_coordinates(
     else:
         sentence = sentence_of_updates(weights, said, verdict, axis)
     return CoordinateReport(axis, tuple(sizes), len(seeds), tolerance, rows, verdict, sentence, weights, faults)
-
-
-def _comparable(measurements: Sequence[Measurement]) -> list[Measurement]:
-    """Rename the first and last repetition of every layer, drop the others; layers that do not repeat stay."""
-    last: dict[tuple[str, int], int] = {}
-    parts = [_INDEX.match(m.layer) for m in measurements]
-    for m, part in zip(measurements, parts, strict=True):
-        if part:
-            place = (f"{part[1]}*{part[3]}", m.size)
-            last[place] = max(last.get(place, 0), int(part[2]))
-    named = []
-    for m, part in zip(measurements, parts, strict=True):
-        if part is None:
-            named.append(m)
-            continue
-        if int(part[2]) == 0:
-            named.append(replace(m, layer=f"{part[1]}first{part[3]}"))
-        if int(part[2]) == last[f"{part[1]}*{part[3]}", m.size]:
-            named.append(replace(m, layer=f"{part[1]}last{part[3]}"))
-    return named
 
 
 def _changes(group: list[Measurement], sizes: list[int], seeds: list[int], axis: str) -> Array:

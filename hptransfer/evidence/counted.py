@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hptransfer.artifacts.carried import Carried, TrialLine
+from hptransfer.checking.complete import from_one_store
 from hptransfer.engine.flops import Costs, run_flops
 from hptransfer.errors import Finding, HptransferError, Place, UsageError
 from hptransfer.evidence.files import Evidence
@@ -206,12 +207,18 @@ def _unequal(evidence: Evidence) -> Iterator[Finding]:
 
 
 def trained_twice(evidence: Evidence) -> tuple[str, ...]:
-    """What must be said where `check` trained trials of `tune` anew, as it does without study.db.
+    """What must be said where `check` trained trials of `tune` anew, or knew none, as it does without study.db.
 
     Args:
         evidence: what a run folder holds, as it was read.
     """
     count = sum(before["seconds"] != now["seconds"] for _, before, now in _in_both(evidence))
+    tuned, transfer = (None if each is None else each.evidence for each in (evidence.tuned, evidence.transfer))
+    if tuned is not None and transfer is not None and not from_one_store(tuned, transfer):
+        return (
+            "whether diagnostics judged by the trials of the search: transfer.json carries none that was trained for "
+            "it, as a check without study.db does",
+        )
     if not count:
         return ()
     are = "1 trial is" if count == 1 else f"{count} trials are"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hptransfer.data.base import DATA_SOURCES, fingerprint_of
 from hptransfer.engine.durations import with_durations
 from hptransfer.engine.readings import Readings
 from hptransfer.errors import Finding, HptransferError
+from hptransfer.evidence.files import Evidence
 from hptransfer.execution.limits import UNLIMITED
 from hptransfer.execution.pool import WorkerPool
+from hptransfer.parameterization.roles import Parameter
 from hptransfer.recipe.load import LoadedRecipe
 from hptransfer.recipe.own_code import model_code
 from hptransfer.sizes import Size
@@ -31,6 +33,7 @@ class Present:
         rules_at: sha256 (hex) of the rules at the sizes that were asked for, by their label.
         undecided: what could not be told, a clause each with the reason.
         faults: why code that the recipe names cannot be that of any evidence.
+        parameters: of the model at each width and depth that was asked for; none where it was not read.
     """
 
     loaded: LoadedRecipe
@@ -38,6 +41,7 @@ class Present:
     rules_at: Mapping[str, str]
     undecided: tuple[str, ...] = ()
     faults: tuple[Finding, ...] = ()
+    parameters: Mapping[tuple[int, int], Sequence[Parameter]] = field(default_factory=dict)
 
 
 def present(loaded: LoadedRecipe, sizes: Mapping[str, Size], gathered: str, *, trust: bool) -> Present:
@@ -65,8 +69,12 @@ def present(loaded: LoadedRecipe, sizes: Mapping[str, Size], gathered: str, *, t
 
     def read(pool: WorkerPool | None) -> Present:
         timed = with_durations(loaded, pool)
-        identity = Identity(timed.recipe, fingerprint, trainer, Readings(timed.recipe, loaded.root, pool, None))
-        return Present(timed, identity.shared(), {label: identity.rules_at(size) for label, size in sizes.items()})
+        readings = Readings(timed.recipe, loaded.root, pool, None)
+        identity = Identity(timed.recipe, fingerprint, trainer, readings)
+        rules_at = {label: identity.rules_at(size) for label, size in sizes.items()}
+        shapes = {(size.width, size.depth) for size in sizes.values()} if trainer.follows_rules else set()
+        parameters = {shape: readings.at(*shape).parameters for shape in sorted(shapes)}
+        return Present(timed, identity.shared(), rules_at, parameters=parameters)
 
     def unread(reason: str) -> Present:
         # the reader is not asked for what is stated
@@ -106,6 +114,19 @@ def _own(trainer: str, data: str) -> str | None:
     if ":" in trainer and trainer not in TRAINERS.built_in:
         return f"the trainer {trainer}"
     return f"the data source {data}" if ":" in data and data not in DATA_SOURCES.built_in else None
+
+
+def unmeasured(now: Present, evidence: Evidence) -> tuple[str, ...]:
+    """What must be said of a coordinate check whose layers and parameters could not be held to the model.
+
+    Args:
+        now: what holds now, the model's parameters where it was read.
+        evidence: what a run folder holds, as it was read.
+    """
+    made = evidence.transfer is not None and evidence.transfer.diagnostics.get("coordinate")
+    if not made or now.parameters:
+        return ()
+    return ("whether the coordinate check has every layer and parameter of the model: the model was not read",)
 
 
 def _said(error: HptransferError) -> str:

@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 from hptransfer.artifacts.compared import Difference, differences
 from hptransfer.artifacts.transfer import TransferFile
 from hptransfer.artifacts.tuned import Tuned
-from hptransfer.checking.complete import left_out
-from hptransfer.checking.rejudged import own_diagnostics, rejudged
+from hptransfer.checking.complete import left_out, misended, not_carried_on
+from hptransfer.checking.rejudged import ReadParameters, own_diagnostics, rejudged
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.counted import NOT_COUNTED, Counted, edited_costs
 from hptransfer.evidence.files import Evidence
@@ -68,13 +68,19 @@ def _without_trials(written: Written, loaded: LoadedRecipe, evidence: Evidence) 
     )
 
 
-def edited_results(loaded: LoadedRecipe, evidence: Evidence, counted: Counted = NOT_COUNTED) -> Iterator[Finding]:
+def edited_results(
+    loaded: LoadedRecipe,
+    evidence: Evidence,
+    counted: Counted = NOT_COUNTED,
+    parameters: ReadParameters | None = None,
+) -> Iterator[Finding]:
     """Fields that the trials do not bear out; a file that another target explains is of that one, and not edited.
 
     Args:
         loaded: the recipe that the evidence is of, with the durations of its sizes.
         evidence: of it, with trials.
         counted: FLOPs of its sizes, as they were counted again.
+        parameters: of its model at each width and depth; None where it was not read.
     """
     yield from edited_costs(evidence, loaded.recipe, counted)
     tuned, transfer, folder = evidence.tuned, evidence.transfer, evidence.folder
@@ -89,7 +95,7 @@ def edited_results(loaded: LoadedRecipe, evidence: Evidence, counted: Counted = 
         files.append((folder / "tuned.yaml", "evidence/edited-fit", version, compare, hint))
     if tuned is not None and transfer is not None and transfer.evidence is not None:
         version = transfer.provenance.hptransfer
-        compare = lambda each: rejudged_fields(each, tuned, transfer, counted)  # noqa: E731 - as above
+        compare = lambda each: rejudged_fields(each, tuned, transfer, counted, parameters)  # noqa: E731 - as above
         commands = f"{again('check', loaded.path, evidence)}, then {again('scale', loaded.path, evidence)}"
         hint = f"if this is meant, run {commands}"
         files.append((folder / "transfer.json", "evidence/edited-verdict", version, compare, hint))
@@ -148,7 +154,11 @@ def _weight(found: Difference) -> tuple[bool, int]:
 
 
 def rejudged_fields(
-    loaded: LoadedRecipe, tuned: Tuned, written: TransferFile, counted: Counted = NOT_COUNTED
+    loaded: LoadedRecipe,
+    tuned: Tuned,
+    written: TransferFile,
+    counted: Counted = NOT_COUNTED,
+    parameters: ReadParameters | None = None,
 ) -> list[Difference]:
     """Fields of `transfer.json` that its trials do not bear out; none where it carries no trials.
 
@@ -157,21 +167,24 @@ def rejudged_fields(
         tuned: the content of `tuned.yaml`, whose values were checked.
         written: the content of the file.
         counted: FLOPs of its sizes, as they were counted again.
+        parameters: of its model at each width and depth; None where it was not read.
 
     Raises:
         ValueError, UsageError: as `rejudged`.
     """
     lacking = left_out(loaded.recipe, loaded.root, written, tuned.hyperparameters)
-    if lacking:  # whatever else is said follows from another ladder
+    lacking = lacking or [*not_carried_on(tuned.evidence, written.evidence)]
+    if lacking:  # whatever else is said follows from other trials
         return lacking
     target = counted.target(loaded.recipe, written.spent.target_flops)
-    again = rejudged(loaded.recipe, loaded.root, written, tuned.hyperparameters, target)
+    again = rejudged(loaded.recipe, loaded.root, written, tuned.hyperparameters, target, parameters)
     if again is None:
         return []
-    found = differences(_judged(written), _judged(again))
+    found = [*differences(_judged(written), _judged(again))]
+    found += misended(loaded.recipe, loaded.root, again, tuned.hyperparameters)
     if own_diagnostics(loaded.recipe, written):  # what they limit is for their code to say
         return [each for each in found if ".limits" not in each.field]
-    return list(found)
+    return found
 
 
 def _judged(content: TransferFile) -> dict[str, Any]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from hptransfer.artifacts.carried import Carried
 from hptransfer.artifacts.compared import TOLERANCE, Difference
 from hptransfer.recipe.schema import Recipe
 from hptransfer.search.rounds import Decision
@@ -27,6 +29,7 @@ def incomplete(outcome: Outcome) -> Iterator[Difference]:
         outcome: the trials that the file carries, with the recipe that asked for them.
     """
     recipe = outcome.recipe
+    yield from _elsewhere(outcome)
     if outcome.joined is None:
         yield from _search(recipe, whole(recipe), outcome.searched, "the search")
     else:
@@ -37,6 +40,32 @@ def incomplete(outcome: Outcome) -> Iterator[Difference]:
     wanted = range(fresh, fresh + recipe.tune.confirm_seeds)
     yield from _confirmed(outcome, wanted)
     yield from _superseded(outcome, wanted)
+
+
+def misplaced_trials(carried: Carried) -> Iterator[Difference]:
+    """Trials that the file has more than once, by key, and those that were trained for no part of a search.
+
+    Args:
+        carried: the trials that `tuned.yaml` carries.
+    """
+    keys = Counter(line.key for line in carried.trials)
+    for place, line in enumerate(carried.trials):
+        if keys[line.key] > 1:
+            yield _said(f"has one trial {keys[line.key]} times: evidence.trials[{place}], seed {line.seed}")
+            keys[line.key] = 0  # said once
+        if line.phase == "check":
+            yield _said(f"has a trial of a check, which no search asks for: evidence.trials[{place}]")
+    for name, group in carried.groups.items():
+        if len(set(group)) < len(group):
+            yield Difference(f"evidence.groups.{name}", None, None, "names a trial more than once")
+
+
+def _elsewhere(outcome: Outcome) -> Iterator[Difference]:
+    """Trials of another size than the proxy's, at which all are trained."""
+    proxy = outcome.recipe.proxy_size
+    for trial in (*outcome.searched, *outcome.superseded, *outcome.confirmed):
+        if trial.size != proxy:
+            yield _said(f"a trial at {trial.size.label}, seed {trial.seed}, is none of the proxy, {proxy.label}")
 
 
 def _search(recipe: Recipe, part: Part, searched: Sequence[Trial], what: str) -> Iterator[Difference]:

@@ -10,7 +10,7 @@ from hptransfer.artifacts.json_data import to_document
 from hptransfer.artifacts.tuned import Tuned
 from hptransfer.engine.flops import is_short
 from hptransfer.recipe.schema import Recipe
-from hptransfer.tuning.complete import incomplete, misplaced
+from hptransfer.tuning.complete import incomplete, misplaced, misplaced_trials
 from hptransfer.tuning.outcome import Outcome, outcome_of
 
 #: settings of a search that another version, or another Optuna, may choose otherwise for the same recipe
@@ -33,7 +33,7 @@ def refitted(recipe: Recipe, written: Tuned, target_flops: float | None) -> list
     outcome = outcome_of(recipe, written)
     if outcome is None or written.evidence is None:
         return []
-    lacking = list(incomplete(outcome))
+    lacking = [*misplaced_trials(written.evidence), *incomplete(outcome)]
     if lacking:  # whatever else is said follows from another search
         return lacking
     short = is_short(recipe, recipe.target_size())

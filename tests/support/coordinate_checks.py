@@ -13,10 +13,10 @@ from hptransfer.trainers._bench import run_diagnostic
 from hptransfer.trials.messages import DiagnosticMessage
 
 
-def checked(
+def facts_along(
     recipe: Recipe, axis: Literal["width", "depth"], lengths: Sequence[int], learning_rate: float = 2.0**-8
-) -> CoordinateReport:
-    """The report along one axis, from the recipe's base.
+) -> Facts:
+    """What a check along one axis knows, from the recipe's base.
 
     Args:
         recipe: gives model, data, training, parameterization, steps and seeds.
@@ -29,7 +29,7 @@ def checked(
         recipe.size(length, base.depth) if axis == "width" else recipe.size(base.width, length) for length in lengths
     )
     ladders: dict[Any, Any] = {"width": (), "depth": (), "batch_size": (), "tokens": ()}
-    facts = Facts(
+    return Facts(
         recipe=recipe,
         root=Path(),
         values={"learning_rate": learning_rate},
@@ -39,6 +39,20 @@ def checked(
         ladders=ladders | {axis: sizes},
         sizes=sizes,
     )
+
+
+def checked(
+    recipe: Recipe, axis: Literal["width", "depth"], lengths: Sequence[int], learning_rate: float = 2.0**-8
+) -> CoordinateReport:
+    """The report along one axis, from the recipe's base.
+
+    Args:
+        recipe: gives model, data, training, parameterization, steps and seeds.
+        axis: along which sizes differ.
+        lengths: the widths or depths that are checked.
+        learning_rate: at the base size, before any rule.
+    """
+    facts = facts_along(recipe, axis, lengths, learning_rate)
     check = CoordinateCheck()
     messages = [DiagnosticMessage.of("coordinate", each.spec, None, each.options) for each in check.requests(facts)]
     (report,) = check.judge(facts, [run_diagnostic(message.payload()) for message in messages])

@@ -12,7 +12,7 @@ from shlex import quote
 from hptransfer.errors import Finding, HptransferError, Place
 from hptransfer.evidence.counted import NOT_COUNTED, Counted, count_again, trained_twice
 from hptransfer.evidence.files import NEEDED, Evidence, behind_a_link, elsewhere, folder_of, read_evidence, run_folders
-from hptransfer.evidence.present import Present, present
+from hptransfer.evidence.present import Present, present, unmeasured
 from hptransfer.evidence.recomputed import NOTHING_FOLLOWS, edited_results, edited_trials, other_values
 from hptransfer.evidence.repair import again
 from hptransfer.evidence.stale import (
@@ -72,7 +72,7 @@ def _outcome(subject: Subject) -> LevelOutcome:
         now = present(loaded, sizes_of(evidence, loaded.recipe), evidence.tuned.provenance.data, trust=options.trust)
         counted = count_again(now.loaded, evidence, trust=options.trust)
         found = list(_findings(evidence, now, counted))
-        undecided = [*now.undecided, *counted.undecided, *trained_twice(evidence)]
+        undecided = [*now.undecided, *unmeasured(now, evidence), *counted.undecided, *trained_twice(evidence)]
         if not _faulty(found):
             more, reason = _target(evidence, now)
             found += more
@@ -141,7 +141,9 @@ def _findings(evidence: Evidence, now: Present, counted: Counted) -> Iterator[Fi
     of_another = any(of_another_recipe(written, now) for written in written_files(evidence))
     if not of_another and not any(finding.code == "evidence/stale-recipe" for finding in outdated):
         # another model has other FLOPs: that it changed is said above
-        yield from edited_results(now.loaded, evidence, NOT_COUNTED if outdated else counted)
+        yield from edited_results(
+            now.loaded, evidence, *((NOT_COUNTED, None) if outdated else (counted, now.parameters))
+        )
     if evidence.tuned is not None and evidence.transfer is not None:
         differing = [*other_values(evidence.tuned, evidence.transfer)]
         if evidence.tuned.identity != evidence.transfer.identity:
