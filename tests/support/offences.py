@@ -40,6 +40,7 @@ _TESTS: dict[str, tuple[str, ...]] = {
         "evidence/other-target",
     ),
     "evidence/test_target.py::test_a_forced_target_is_a_warning": ("evidence/forced-target",),
+    "linting/test_weight.py::test_a_model_beyond_the_limits_is_not_decided": ("caps/model",),
     "linting/test_coordinate_level.py::test_it_fails": ("coordinate/fails",),
     "linting/test_coordinate_level.py::test_how_it_ended": ("coordinate/not-measured",),
     "linting/test_coordinate_level.py::test_a_failure_that_is_expected_and_not_found": ("expect/coordinate",),
