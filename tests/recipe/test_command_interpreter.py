@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hptransfer.recipe.command_guess import guessed_command
 
 def test_the_interpreter_that_runs_here_has_a_word_of_its_own() -> None:
     """`{python}` is found on every machine; what is tried is what was typed."""
-    command = guessed_command(f"{sys.executable} train.py --lr 0.01")
+    command = guessed_command(f"{shlex.quote(sys.executable)} train.py --lr 0.01")
 
     assert command.words == ("{python}", "train.py", "--lr", "{learning_rate}")
     assert command.plain == (sys.executable, "train.py", "--lr", "0.01")
