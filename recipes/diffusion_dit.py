@@ -41,7 +41,7 @@ class Condition(nn.Module):
     """A time and a class as one vector.
 
     Args:
-        width: D.
+        width: D, features of a token and of the condition.
     """
 
     def __init__(self, width: int) -> None:
@@ -61,7 +61,7 @@ class Modulation(nn.Module):
     """Scales, shifts and gates that a condition makes: all zero at the start.
 
     Args:
-        width: D.
+        width: D, features of a token and of the condition.
         slots: S, how many of them.
     """
 

@@ -83,7 +83,7 @@ def smoothed_cross_entropy(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Te
 
     Args:
         model: from images to logits.
-        batch: images and labels.
+        batch: images (B, H, W) and labels (B).
     """
     images_BxHxW, labels_B = batch
     return functional.cross_entropy(model(images_BxHxW), labels_B, label_smoothing=0.1)

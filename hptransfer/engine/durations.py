@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -58,21 +58,9 @@ def counted_recipe(recipe: Recipe, reader: ModelReader, *further: Shape) -> Reci
     if recipe.training.tokens_per_parameter is None:
         return recipe
     counts = dict(recipe.sizes.parameters)
-    for shape in (*_shapes(recipe), *further):
+    for shape in (*recipe.shapes(), *further):
         if shape_label(*shape) not in counts:
             found = count_parameters(reader.at(*shape).parameters, recipe.training.counted_parameters)
             counts[shape_label(*shape)] = max(found, 1)
     sizes = recipe.sizes.model_copy(update={"parameters": counts})
     return recipe.model_copy(update={"sizes": sizes})
-
-
-def _shapes(recipe: Recipe) -> Iterator[Shape]:
-    """Width and depth of every size that the recipe names."""
-    sizes, proxy = recipe.sizes, recipe.proxy
-    yield sizes.base.width, sizes.base.depth
-    yield proxy.width, proxy.depth
-    yield from ((width, proxy.depth) for width in sizes.widths)
-    yield from ((proxy.width, depth) for depth in sizes.depths)
-    if sizes.corner:
-        yield sizes.widths[-1], sizes.depths[-1]
-    yield sizes.target.width, sizes.target.depth

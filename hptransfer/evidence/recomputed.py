@@ -89,13 +89,12 @@ def edited_results(
     files: list[tuple[Path, str, str, _Compare, str]] = []
     if tuned is not None and tuned.evidence is not None:
         version = tuned.provenance.versions.get("hptransfer", "")
-        cost = tuned.spent.target_flops
-        compare: _Compare = lambda each: refitted(each.recipe, tuned, counted.target(each.recipe, cost))  # noqa: E731 - either recipe
+        compare: _Compare = partial(_refitted_fields, tuned, counted)
         hint = f"if this is meant, run {again('run', loaded.path, evidence)}: {reused(evidence)}"
         files.append((folder / "tuned.yaml", "evidence/edited-fit", version, compare, hint))
     if tuned is not None and transfer is not None and transfer.evidence is not None:
         version = transfer.provenance.hptransfer
-        compare = lambda each: rejudged_fields(each, tuned, transfer, counted, parameters)  # noqa: E731 - as above
+        compare = partial(rejudged_fields, tuned=tuned, written=transfer, counted=counted, parameters=parameters)
         commands = f"{again('check', loaded.path, evidence)}, then {again('scale', loaded.path, evidence)}"
         hint = f"if this is meant, run {commands}"
         files.append((folder / "transfer.json", "evidence/edited-verdict", version, compare, hint))
@@ -151,6 +150,10 @@ def _edited(
 def _weight(found: Difference) -> tuple[bool, int]:
     """Verdicts first, then what is said of the whole."""
     return not found.field.endswith("verdict"), found.field.count(".")
+
+
+def _refitted_fields(tuned: Tuned, counted: Counted, loaded: LoadedRecipe) -> list[Difference]:
+    return refitted(loaded.recipe, tuned, counted.target(loaded.recipe, tuned.spent.target_flops))
 
 
 def rejudged_fields(

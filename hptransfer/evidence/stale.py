@@ -89,9 +89,7 @@ def is_beyond(recipe: Recipe, size: Size) -> bool:
         recipe: its proxy, ladder and target are the ones that count.
         size: stated by a file.
     """
-    sizes = recipe.sizes
-    widest = max(sizes.base.width, sizes.target.width, recipe.proxy.width, *sizes.widths)
-    deepest = max(sizes.base.depth, sizes.target.depth, recipe.proxy.depth, *sizes.depths)
+    widest, deepest = max(width for width, _ in recipe.shapes()), max(depth for _, depth in recipe.shapes())
     return size.width > widest or size.depth > deepest
 
 

@@ -49,9 +49,9 @@ def why_heavy(recipe: Recipe) -> str | None:
     Args:
         recipe: a valid one; nothing of it is built.
     """
-    sizes, model = recipe.sizes, recipe.model
+    model = recipe.model
     of_transformers = isinstance(model, HuggingFaceModel)
-    depths = [sizes.base.depth, *[recipe.proxy.depth] * (1 + len(sizes.widths)), *sizes.depths, sizes.target.depth]
+    depths = [depth for _, depth in recipe.shapes()]
     if sum(depths) > (_LAYERS_OF_TRANSFORMERS if of_transformers else _LAYERS):
         return f"its sizes have {sum(depths):,} layers together"
     if not isinstance(model, HuggingFaceModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union
 
@@ -372,6 +372,17 @@ class Recipe(Section):
     def base_size(self) -> Size:
         """The size at which the hyperparameters hold as they are, with the recipe's batch and duration."""
         return self.size(self.sizes.base.width, self.sizes.base.depth)
+
+    def shapes(self) -> Iterator[tuple[int, int]]:
+        """Width and depth of every size that the recipe names; a shape may come twice."""
+        sizes, proxy = self.sizes, self.proxy
+        yield sizes.base.width, sizes.base.depth
+        yield proxy.width, proxy.depth
+        yield from ((width, proxy.depth) for width in sizes.widths)
+        yield from ((proxy.width, depth) for depth in sizes.depths)
+        if sizes.corner:
+            yield sizes.widths[-1], sizes.depths[-1]
+        yield sizes.target.width, sizes.target.depth
 
     def size(self, width: int, depth: int, *, batch_size: int | None = None, tokens: int | None = None) -> Size:
         """A size with the recipe's batch and duration where none is given.

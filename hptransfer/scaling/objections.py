@@ -38,13 +38,13 @@ def objections_to(
         ahead: what the check says of the target.
         changed: "tuned.yaml" and "transfer.json" -> what changed since each was written, where that is known.
     """
-    yield from _tuned_otherwise(loaded, tuned, identity, changed)
+    yield from _otherwise(loaded, tuned, identity, changed)
     if missing := [name for name in loaded.recipe.tune.space if name not in tuned.hyperparameters]:
         yield f"tuned.yaml lacks {', '.join(missing)}"
     if checked is None:
         yield "transfer was never checked"
         return
-    yield from _checked_otherwise(loaded, checked, identity, changed)
+    yield from _otherwise(loaded, checked, identity, changed)
     yield from other_values(tuned, checked)
     yield from objections_of_check(checked, ahead)
 
@@ -61,31 +61,24 @@ def outdated(
         identity: sha256 (hex) of the rules, code and data that hold now.
         changed: file -> what changed since it was written, as of `objections_to`.
     """
-    yield from _tuned_otherwise(loaded, tuned, identity, changed)
-    yield from _checked_otherwise(loaded, checked, identity, changed)
+    yield from _otherwise(loaded, tuned, identity, changed)
+    yield from _otherwise(loaded, checked, identity, changed)
     yield from other_values(tuned, checked)
 
 
-def _tuned_otherwise(
-    loaded: LoadedRecipe, tuned: Tuned, identity: str, changed: Mapping[str, Sequence[str]]
+def _otherwise(
+    loaded: LoadedRecipe, written: Tuned | TransferFile, identity: str, changed: Mapping[str, Sequence[str]]
 ) -> Iterator[str]:
-    if tuned.recipe_hash != loaded.hash:
-        yield "the hyperparameters were tuned with another version of the recipe"
-    elif tuned.identity != identity:
-        yield f"the hyperparameters were tuned under other rules, code or data{_named(changed, 'tuned.yaml')}"
-
-
-def _checked_otherwise(
-    loaded: LoadedRecipe, checked: TransferFile, identity: str, changed: Mapping[str, Sequence[str]]
-) -> Iterator[str]:
-    if checked.recipe_hash != loaded.hash:
-        yield "transfer was checked with another version of the recipe"
-    elif checked.identity != identity:
-        yield f"transfer was checked under other rules, code or data{_named(changed, 'transfer.json')}"
-
-
-def _named(changed: Mapping[str, Sequence[str]], file: str) -> str:
-    return f" ({'; '.join(changed[file])})" if changed.get(file) else ""
+    done, file = (
+        ("the hyperparameters were tuned", "tuned.yaml")
+        if isinstance(written, Tuned)
+        else ("transfer was checked", "transfer.json")
+    )
+    if written.recipe_hash != loaded.hash:
+        yield f"{done} with another version of the recipe"
+    elif written.identity != identity:
+        named = f" ({'; '.join(changed[file])})" if changed.get(file) else ""
+        yield f"{done} under other rules, code or data{named}"
 
 
 def refuse(

@@ -17,17 +17,9 @@ from hptransfer.recipe.load import load_recipe
 from hptransfer.sizes import Size
 from tests.support.command_line import ROOT
 from tests.support.consistent_evidence import forge_check, forge_search, without
-from tests.support.kept_evidence import KEPT, Kept
+from tests.support.kept_evidence import Edit, Kept
 
-Edit = Callable[[Any], object]
-
-
-@pytest.fixture(autouse=True)
-def _version_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The version that is installed is the one that wrote the files, whichever it is."""
-    text = (KEPT / "kept" / "mup-adamw" / "transfer.json").read_text()
-    version = json.loads(text)["provenance"]["hptransfer"]
-    monkeypatch.setattr("hptransfer.evidence.recomputed.tool_version", lambda: version)
+pytestmark = pytest.mark.usefixtures("_version_of_the_files")
 
 
 def _group(content: Any) -> list[int]:

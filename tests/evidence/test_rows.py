@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,18 +17,10 @@ from hptransfer.diagnostics._coordinate_again import rejudged_coordinates
 from hptransfer.engine.readings import Readings
 from tests.support.consistent_evidence import forge_check, forge_search, without
 from tests.support.coordinate_checks import checked, facts_along
-from tests.support.kept_evidence import KEPT, Kept
+from tests.support.kept_evidence import KEPT, Edit, Kept
 from tests.support.tiny import ROOT, recipe
 
-Edit = Callable[[Any], object]
-
-
-@pytest.fixture(autouse=True)
-def _version_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The version that is installed is the one that wrote the files, whichever it is."""
-    text = (KEPT / "kept" / "mup-adamw" / "transfer.json").read_text()
-    version = json.loads(text)["provenance"]["hptransfer"]
-    monkeypatch.setattr("hptransfer.evidence.recomputed.tool_version", lambda: version)
+pytestmark = pytest.mark.usefixtures("_version_of_the_files")
 
 
 # rows of the coordinate check

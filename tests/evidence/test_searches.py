@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,15 @@ import pytest
 from hptransfer.artifacts.carried import Carried
 from hptransfer.transfer.prediction import digest as prediction_digest
 from hptransfer.trials.identity import digest
-from tests.support.kept_evidence import KEPT, SEARCHES, Kept
+from tests.support.kept_evidence import SEARCHES, Edit, Kept, set_at
 
-Edit = Callable[[Any], object]
-
-
-@pytest.fixture(autouse=True)
-def _version_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The version that is installed is the one that wrote the files, whichever it is."""
-    text = (KEPT / "kept" / "muon-gpt" / "transfer.json").read_text()
-    version = json.loads(text)["provenance"]["hptransfer"]
-    monkeypatch.setattr("hptransfer.evidence.recomputed.tool_version", lambda: version)
+pytestmark = pytest.mark.usefixtures("_version_of_the_files")
 
 
 @pytest.mark.parametrize("name", SEARCHES)
 def test_untouched_evidence_holds(tmp_path: Path, name: str) -> None:
     """The negative control: nothing is said against what `run` wrote."""
     assert Kept(tmp_path, name).found() == {}
-
-
-def _set(*path: Any, to: Any) -> Edit:
-    def change(content: Any) -> None:
-        for part in path[:-1]:
-            content = content[part]
-        assert content[path[-1]] != to
-        content[path[-1]] = to
-
-    return change
 
 
 def _reversed(*path: str) -> Edit:
@@ -56,7 +37,7 @@ def _predicted(*path: str, to: Any) -> Edit:
     """A prediction with the sha256 of what it says now."""
 
     def change(content: Any) -> None:
-        _set("prediction", *path, to=to)(content)
+        set_at("prediction", *path, to=to)(content)
         content["prediction"]["sha256"] = prediction_digest(content["prediction"])
 
     return change
@@ -68,89 +49,89 @@ EDITS: dict[str, tuple[str, str, Edit, str, str]] = {
     "a multiplier's optimum": (
         LINES,
         "tuned.yaml",
-        _set("recommended", "output_multiplier", to=3.0),
+        set_at("recommended", "output_multiplier", to=3.0),
         "edited-fit",
         "recommended.output_multiplier 3.0",
     ),
     "a beta's interval": (
         LINES,
         "tuned.yaml",
-        _set("intervals", "beta1", to=[0.89, 0.91]),
+        set_at("intervals", "beta1", to=[0.89, 0.91]),
         "edited-fit",
         "intervals.beta1",
     ),
-    "the order of search": (LINES, "tuned.yaml", _set("search", "order", to="joint"), "edited-fit", "search.order"),
+    "the order of search": (LINES, "tuned.yaml", set_at("search", "order", to="joint"), "edited-fit", "search.order"),
     "the order of lines": (LINES, "tuned.yaml", _reversed("search", "lines"), "edited-fit", "search.lines"),
     "the order of groups": (LINES, "tuned.yaml", _reversed("evidence", "groups"), "edited-fit", "evidence.groups"),
-    "no groups": (LINES, "tuned.yaml", _set("evidence", "groups", to={}), "edited-fit", "tuned.yaml"),
+    "no groups": (LINES, "tuned.yaml", set_at("evidence", "groups", to={}), "edited-fit", "tuned.yaml"),
     "trials of a line": (
         LINES,
         "tuned.yaml",
-        _set("search", "lines", "beta1", "trials", to=40),
+        set_at("search", "lines", "beta1", "trials", to=40),
         "edited-fit",
         "search.lines.beta1.trials 40, computed again 11",
     ),
     "a joint optimum": (
         JOINT,
         "tuned.yaml",
-        _set("recommended", "output_multiplier", to=1.0),
+        set_at("recommended", "output_multiplier", to=1.0),
         "edited-fit",
         "recommended.output_multiplier 1.0",
     ),
     "an open end": (
         JOINT,
         "tuned.yaml",
-        _set("intervals", "output_multiplier", 1, to=4.0),
+        set_at("intervals", "output_multiplier", 1, to=4.0),
         "edited-fit",
         "intervals.output_multiplier[1] 4.0, computed again null",
     ),
     "the sampler": (
         JOINT,
         "tuned.yaml",
-        _set("search", "sampler", to="random"),
+        set_at("search", "sampler", to="random"),
         "edited-fit",
         'search.sampler "random"',
     ),
     "the search's trials": (
         JOINT,
         "tuned.yaml",
-        _set("search", "trials", to=240),
+        set_at("search", "trials", to=240),
         "edited-fit",
         "search.trials 240, computed again 24",
     ),
     "seeds": (
         JOINT,
         "tuned.yaml",
-        _set("provenance", "seeds", "search", to=[0, 1, 2]),
+        set_at("provenance", "seeds", "search", to=[0, 1, 2]),
         "edited-fit",
         "provenance.seeds.search",
     ),
     "a round's verdict": (
         JOINT,
         "transfer.json",
-        _set("adaptive", "rounds", 0, "verdict", to="TRANSFERS"),
+        set_at("adaptive", "rounds", 0, "verdict", to="TRANSFERS"),
         "edited-verdict",
         'adaptive.rounds[0].verdict "TRANSFERS", computed again "INCONCLUSIVE"',
     ),
     "a round's drift": (
         JOINT,
         "transfer.json",
-        _set("adaptive", "rounds", 1, "axes", 0, "drift", "estimate", to=5.0),
+        set_at("adaptive", "rounds", 1, "axes", 0, "drift", "estimate", to=5.0),
         "edited-verdict",
         "adaptive.rounds[1].axes[0].drift.estimate 5.0",
     ),
     "a round's trials": (
         JOINT,
         "transfer.json",
-        _set("adaptive", "rounds", 1, "spent", to=9),
+        set_at("adaptive", "rounds", 1, "spent", to=9),
         "edited-verdict",
         "adaptive.rounds[1].spent 9, computed again 4",
     ),
-    "no rounds": (JOINT, "transfer.json", _set("adaptive", "rounds", to=[]), "edited-verdict", "adaptive.rounds"),
+    "no rounds": (JOINT, "transfer.json", set_at("adaptive", "rounds", to=[]), "edited-verdict", "adaptive.rounds"),
     "why it ended": (
         JOINT,
         "transfer.json",
-        _set("adaptive", "ended", to="the budget is spent"),
+        set_at("adaptive", "ended", to="the budget is spent"),
         "edited-verdict",
         'adaptive.ended "the budget is spent", computed again "decided"',
     ),
@@ -164,42 +145,42 @@ EDITS: dict[str, tuple[str, str, Edit, str, str]] = {
     "the date of the prediction": (
         JOINT,
         "target.yaml",
-        _set("prediction", "written", to="2020-01-01T00:00:00+00:00"),
+        set_at("prediction", "written", to="2020-01-01T00:00:00+00:00"),
         "other-target",
         "prediction: its content does not have the sha256",
     ),
     "AdamW's rate under Muon": (
         MUON,
         "tuned.yaml",
-        _set("recommended", "adam_learning_rate", to=1.0),
+        set_at("recommended", "adam_learning_rate", to=1.0),
         "edited-fit",
         "recommended.adam_learning_rate 1.0",
     ),
     "the verdict under Muon": (
         MUON,
         "transfer.json",
-        _set("verdict", to="DRIFTS"),
+        set_at("verdict", to="DRIFTS"),
         "edited-verdict",
         'verdict "DRIFTS", computed again "TRANSFERS"',
     ),
     "what was never checked": (
         MUON,
         "transfer.json",
-        _set("target", "axes", 1, "standing", to="covered"),
+        set_at("target", "axes", 1, "standing", to="covered"),
         "edited-verdict",
         "target.axes[1].standing",
     ),
     "the drift over depth": (
         DEPTH,
         "transfer.json",
-        _set("axes", 1, "drift", "high", to=0.01),
+        set_at("axes", 1, "drift", "high", to=0.01),
         "edited-verdict",
         "axes[1].drift.high",
     ),
     "the verdict over depth": (
         DEPTH,
         "transfer.json",
-        _set("axes", 1, "verdict", to="DRIFTS"),
+        set_at("axes", 1, "verdict", to="DRIFTS"),
         "edited-verdict",
         'axes[1].verdict "DRIFTS"',
     ),

@@ -18,18 +18,9 @@ from hptransfer.errors import UsageError
 from hptransfer.linting.catalogue import rule_of
 from hptransfer.trials.identity import digest
 from tests.support.command_line import ROOT
-from tests.support.kept_evidence import KEPT, RECIPES, Kept
+from tests.support.kept_evidence import RECIPES, Edit, Kept, set_at
 
-Edit = Callable[[Any], object]
-
-
-@pytest.fixture(autouse=True)
-def _version_of_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The version that is installed is the one that wrote the files, whichever it is."""
-    text = (KEPT / "kept" / "mup-adamw" / "transfer.json").read_text()
-    monkeypatch.setattr(
-        "hptransfer.evidence.recomputed.tool_version", lambda: json.loads(text)["provenance"]["hptransfer"]
-    )
+pytestmark = pytest.mark.usefixtures("_version_of_the_files")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -38,94 +29,99 @@ def test_kept_evidence_holds(tmp_path: Path, name: str) -> None:
     assert Kept(tmp_path, name).found() == {}
 
 
-def _set(*path: Any, to: Any) -> Edit:
-    def change(content: Any) -> None:
-        for part in path[:-1]:
-            content = content[part]
-        assert content[path[-1]] != to
-        content[path[-1]] = to
-
-    return change
-
-
 EDITS: dict[str, tuple[str, Edit, str, str]] = {
-    "the tuned rate": ("tuned.yaml", _set("recommended", "learning_rate", to=0.9), "edited-fit", "learning_rate 0.9"),
+    "the tuned rate": ("tuned.yaml", set_at("recommended", "learning_rate", to=0.9), "edited-fit", "learning_rate 0.9"),
     "the carried rate": (
         "tuned.yaml",
-        _set("hyperparameters", "learning_rate", to=0.9),
+        set_at("hyperparameters", "learning_rate", to=0.9),
         "edited-fit",
         "hyperparameters.learning_rate 0.9",
     ),
     "an interval": (
         "tuned.yaml",
-        _set("intervals", "learning_rate", to=[0.05, 0.06]),
+        set_at("intervals", "learning_rate", to=[0.05, 0.06]),
         "edited-fit",
         "intervals.learning_rate",
     ),
     "the confirmation": (
         "tuned.yaml",
-        _set("confirmation", "losses", 0, to=0.5),
+        set_at("confirmation", "losses", 0, to=0.5),
         "edited-fit",
         "confirmation.losses[0] 0.5",
     ),
-    "what was spent": ("tuned.yaml", _set("spent", "seconds", to=1.0), "edited-fit", "spent.seconds 1.0"),
-    "warnings": ("tuned.yaml", _set("warnings", to=[]), "edited-fit", "warnings []"),
-    "the data's digest": ("tuned.yaml", _set("provenance", "data", to="0" * 64), "edited-fit", "provenance.data"),
+    "what was spent": ("tuned.yaml", set_at("spent", "seconds", to=1.0), "edited-fit", "spent.seconds 1.0"),
+    "warnings": ("tuned.yaml", set_at("warnings", to=[]), "edited-fit", "warnings []"),
+    "the data's digest": ("tuned.yaml", set_at("provenance", "data", to="0" * 64), "edited-fit", "provenance.data"),
     "a loss of the search": (
         "tuned.yaml",
-        _set("evidence", "trials", 0, "loss", to=0.01),
+        set_at("evidence", "trials", 0, "loss", to=0.01),
         "edited-fit",
         "expected_loss",
     ),
     "a trial's depth": (
         "transfer.json",
-        _set("evidence", "trials", 3, "size", 1, to=4096),
+        set_at("evidence", "trials", 3, "size", 1, to=4096),
         "edited-trials",
         "trials[3]",
     ),
-    "a trial's seed": ("tuned.yaml", _set("evidence", "trials", 3, "seed", to=7), "edited-trials", "trials[3]"),
-    "a trial's key": ("transfer.json", _set("evidence", "trials", 5, "key", to="0" * 64), "edited-trials", "trials[5]"),
+    "a trial's seed": ("tuned.yaml", set_at("evidence", "trials", 3, "seed", to=7), "edited-trials", "trials[3]"),
+    "a trial's key": (
+        "transfer.json",
+        set_at("evidence", "trials", 5, "key", to="0" * 64),
+        "edited-trials",
+        "trials[5]",
+    ),
     "the verdict": (
         "transfer.json",
-        _set("verdict", to="DRIFTS"),
+        set_at("verdict", to="DRIFTS"),
         "edited-verdict",
         'verdict "DRIFTS", computed again',
     ),
     "an axis's verdict": (
         "transfer.json",
-        _set("axes", 0, "verdict", to="DRIFTS"),
+        set_at("axes", 0, "verdict", to="DRIFTS"),
         "edited-verdict",
         'axes[0].verdict "DRIFTS"',
     ),
-    "the sentence": ("transfer.json", _set("sentence", to="All is well."), "edited-verdict", 'sentence "All is well."'),
+    "the sentence": (
+        "transfer.json",
+        set_at("sentence", to="All is well."),
+        "edited-verdict",
+        'sentence "All is well."',
+    ),
     "drift": (
         "transfer.json",
-        _set("axes", 0, "drift", "estimate", to=0.0),
+        set_at("axes", 0, "drift", "estimate", to=0.0),
         "edited-verdict",
         "axes[0].drift.estimate",
     ),
-    "a bound": ("transfer.json", _set("criteria", "cost", to=99.0), "edited-verdict", "criteria.cost 99.0"),
-    "a limit left out": ("transfer.json", _set("axes", 0, "limits", to=[]), "edited-verdict", "axes[0].limits"),
+    "a bound": ("transfer.json", set_at("criteria", "cost", to=99.0), "edited-verdict", "criteria.cost 99.0"),
+    "a limit left out": ("transfer.json", set_at("axes", 0, "limits", to=[]), "edited-verdict", "axes[0].limits"),
     "a run of the ladder": (
         "transfer.json",
-        _set("axes", 0, "sizes", 1, "points", 0, "loss", to=0.01),
+        set_at("axes", 0, "sizes", 1, "points", 0, "loss", to=0.01),
         "edited-verdict",
         "axes[0].sizes[1].points[0].loss 0.01",
     ),
-    "the scope": ("transfer.json", _set("target", "covered", to=True), "edited-verdict", "target.covered true"),
+    "the scope": ("transfer.json", set_at("target", "covered", to=True), "edited-verdict", "target.covered true"),
     "torch's version": (
         "transfer.json",
-        _set("provenance", "torch", to=["9.9"]),
+        set_at("provenance", "torch", to=["9.9"]),
         "edited-verdict",
         'provenance.torch[0] "9.9"',
     ),
     "rules of the identity": (
         "tuned.yaml",
-        _set("evidence", "identity", "rules", to=[]),
+        set_at("evidence", "identity", "rules", to=[]),
         "edited-identity",
         "its parts give",
     ),
-    "the identity": ("transfer.json", _set("identity", to="0" * 64), "edited-identity", "00000000, and its parts give"),
+    "the identity": (
+        "transfer.json",
+        set_at("identity", to="0" * 64),
+        "edited-identity",
+        "00000000, and its parts give",
+    ),
 }
 
 
@@ -172,7 +168,7 @@ def _by_another_version(change: Edit) -> Edit:
 def test_another_versions_words_are_a_warning(tmp_path: Path) -> None:
     """A release that words a sentence otherwise leaves evidence valid; nothing tells its words from edited ones."""
     kept = Kept(tmp_path)
-    kept.edit("transfer.json", _by_another_version(_set("sentence", to="It was worded otherwise then.")))
+    kept.edit("transfer.json", _by_another_version(set_at("sentence", to="It was worded otherwise then.")))
     kept.file("target.yaml").unlink()  # which repeats the sentence
 
     assert kept.found() == {}
@@ -182,7 +178,7 @@ def test_another_versions_words_are_a_warning(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [_set("verdict", to="DRIFTS"), _set("axes", 0, "limits", to=[]), _set("axes", 0, "cost", "estimate", to=0.0)],
+    [set_at("verdict", to="DRIFTS"), set_at("axes", 0, "limits", to=[]), set_at("axes", 0, "cost", "estimate", to=0.0)],
 )
 def test_another_versions_facts_are_errors(tmp_path: Path, change: Edit) -> None:
     """Verdicts, numbers and what is left out are compared, whatever version the file says; both versions are named."""

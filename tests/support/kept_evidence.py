@@ -11,7 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
 
@@ -23,6 +23,27 @@ KEPT = Path(__file__).parents[1] / "data" / "evidence"
 RECIPES = ("completep-gpt", "mup-adamw", "mup-sgd", "spectral-adamw", "standard-adamw")
 #: hyperparameters searched one by one and together, a check in rounds, Muon, and a check over depth
 SEARCHES = ("one-at-a-time", "joint-adaptive", "muon-gpt", "completep-depth")
+
+
+#: what changes the content of a file, in place
+Edit: TypeAlias = Callable[[Any], object]
+
+
+def set_at(*path: Any, to: Any) -> Edit:
+    """An edit that gives the value at a path another one.
+
+    Args:
+        path: keys and places in lists that lead to the value.
+        to: the new value, which must not be the present one.
+    """
+
+    def change(content: Any) -> None:
+        for part in path[:-1]:
+            content = content[part]
+        assert content[path[-1]] != to
+        content[path[-1]] = to
+
+    return change
 
 
 class Kept:
